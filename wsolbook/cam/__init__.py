@@ -1,0 +1,1 @@
+"""Explain any trained network: CAM, Grad-CAM and their family."""

@@ -1,0 +1,131 @@
+"""Everything that happens to a raw localization map: resize, normalise, flip, fuse.
+
+Nothing here is applied behind the user's back. Which normalisation comes before which resize is
+half of the field's irreproducibility, so each step is a function with its variant in the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+Normalisation = Literal["min-max", "max", "none"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+
+
+def normalise(maps: Float[Tensor, "*n h w"], how: Normalisation = "min-max") -> Float[Tensor, "*n h w"]:
+    """Scale each map on its own into [0, 1].
+
+    Args:
+        maps: raw maps; each `(h, w)` slice is scaled independently of the others.
+        how: `"min-max"` subtracts the minimum and divides by the maximum of the result (the evaluation
+            protocol of Choe et al. 2020); `"max"` clips negative evidence at 0 and divides by the maximum
+            (Zhou et al. 2016, section 3.2); `"none"` returns the input.
+
+    Returns:
+        Maps of the same shape. A map without contrast (constant, or without a positive value for
+        `"max"`) becomes all zeros.
+
+    Raises:
+        ValueError: on an unknown `how`, or when a map holds NaN or infinity.
+    """
+    if how == "none":
+        return maps
+    if how not in ("min-max", "max"):
+        raise ValueError(f'how must be "min-max", "max" or "none", got {how!r}')
+    require_finite(maps)
+    floor = maps.amin((-2, -1), keepdim=True) if how == "min-max" else torch.zeros_like(maps[..., :1, :1])
+    lifted = (maps - floor).clamp(min=0)
+    peak = lifted.amax((-2, -1), keepdim=True)
+    return torch.where(peak > 0, lifted / torch.where(peak > 0, peak, torch.ones_like(peak)), 0)
+
+
+def resize(
+    maps: Float[Tensor, "*n h w"], size: int | tuple[int, int], how: Interpolation = "bilinear"
+) -> Float[Tensor, "*n H W"]:
+    """Resample maps to `size`, with half-pixel centres (`align_corners=False`).
+
+    Args:
+        maps: maps of any leading shape.
+        size: target height and width in pixels; one number means a square.
+        how: `"bilinear"`, `"bicubic"` (may overshoot the range of its input) or `"nearest"`.
+
+    Raises:
+        ValueError: when a side of `size` is below 1.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be at least 1 pixel each way, got {(height, width)}")
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    align = None if how == "nearest" else False
+    return interpolate(flat, (height, width), mode=how, align_corners=align).reshape(
+        *maps.shape[:-2], height, width
+    )
+
+
+def flip(maps: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
+    """Mirror maps left to right."""
+    return maps.flip(-1)
+
+
+def fuse(*maps: Float[Tensor, "*n h w"], how: Literal["mean", "max"] = "mean") -> Float[Tensor, "*n h w"]:
+    """Join maps of the same scene into one, pixel by pixel.
+
+    Args:
+        maps: two or more maps of equal shape.
+        how: `"mean"` averages evidence (multi-scale and flip testing); `"max"` keeps the strongest
+            (ACoL, Zhang et al. 2018, equation 2).
+
+    Raises:
+        ValueError: when there is nothing to fuse, the shapes differ or `how` is unknown.
+    """
+    if not maps:
+        raise ValueError("fuse needs at least one map")
+    if len({m.shape for m in maps}) > 1:
+        raise ValueError(f"maps to fuse must have equal shapes, got {[tuple(m.shape) for m in maps]}")
+    stack = torch.stack(maps)
+    if how == "mean":
+        return stack.mean(0)
+    if how == "max":
+        return stack.amax(0)
+    raise ValueError(f'how must be "mean" or "max", got {how!r}')
+
+
+def multi_scale(
+    compute: Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n k u v"]],
+    images: Float[Tensor, "n 3 h w"],
+    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
+    mirror: bool = True,
+) -> Float[Tensor, "n k h w"]:
+    """Average the maps of an image seen at several sizes, and mirrored, at the size of the image.
+
+    Args:
+        compute: returns raw maps of a batch of images, for example
+            `lambda x: cam(model, x, classes).values`.
+        images: the batch at scale 1.
+        scales: factors of the image side.
+        mirror: also see each size mirrored; its map is mirrored back before fusing.
+    """
+    size = (images.shape[-2], images.shape[-1])
+    views = []
+    for scale in scales:
+        seen = images if scale == 1 else resize(images, (round(size[0] * scale), round(size[1] * scale)))
+        views.append(resize(compute(seen), size))
+        if mirror:
+            views.append(resize(flip(compute(flip(seen))), size))
+    return fuse(*views)
+
+
+def require_finite(maps: Float[Tensor, "*any"]) -> None:
+    """Raise a ValueError that says which map holds NaN or infinity, if one does."""
+    bad = ~torch.isfinite(maps)
+    if bad.any():
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"localization map holds {maps[where].item()} at {where}; {int(bad.sum())} such values"
+        )

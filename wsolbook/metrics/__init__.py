@@ -1,0 +1,1 @@
+"""Boxes, pixels, segmentation and localization errors: every number that the book reports."""

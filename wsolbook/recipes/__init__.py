@@ -1,0 +1,1 @@
+"""The settings of the papers, one short file each."""

@@ -1,0 +1,125 @@
+"""Figures of the book: pictures, maps over pictures, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from wsolbook.maps import normalise, resize
+
+# Readable by the colour-blind and in grey print: perceptually uniform, and Okabe and Ito's palette.
+HEAT = "inferno"
+INK = {
+    "truth": "#009E73",
+    "prediction": "#D55E00",
+    "head": "#D55E00",
+    "body": "#0072B2",
+    "limbs": "#CC79A7",
+    "background": "#7F7F7F",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book: white figures that read the same on light and dark pages."""
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.dpi": 110,
+            "savefig.bbox": "tight",
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": False,
+            "axes.prop_cycle": mpl.cycler(
+                color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"]
+            ),
+            "legend.frameon": False,
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def overlay(
+    image: Float[Tensor, "3 h w"], heat: Float[Tensor, "u v"], strength: float = 0.6
+) -> Float[np.ndarray, "h w 3"]:
+    """Blend a localization map over its picture, for display.
+
+    Args:
+        image: picture in [0, 1].
+        heat: raw or scaled map of any size; scaled by min-max and resized bilinearly to the picture.
+        strength: share of the colour where the map is 1; the picture shows through where it is 0.
+    """
+    size = (image.shape[-2], image.shape[-1])
+    level = resize(normalise(heat[None].detach().float().cpu()), size)[0].clamp(0, 1).numpy()
+    colour = mpl.colormaps[HEAT](level)[..., :3]
+    grey = image.detach().float().cpu().numpy().mean(0)[..., None].repeat(3, -1)
+    mix = strength * (0.35 + 0.65 * level[..., None])
+    return np.clip(
+        (1 - mix) * (0.5 * grey + 0.5 * image.detach().cpu().permute(1, 2, 0).numpy()) + mix * colour, 0, 1
+    )
+
+
+def draw_box(
+    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], colour: str, label: str | None = None
+) -> None:
+    """Draw a box, given by its inclusive pixel corners `(x0, y0, x1, y1)`, on a picture."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    axes.add_patch(
+        plt.Rectangle(
+            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=3.5, ec="white", alpha=0.8
+        )
+    )
+    axes.add_patch(
+        plt.Rectangle(
+            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=1.8, ec=colour, label=label
+        )
+    )
+
+
+def show_images(
+    pictures: Sequence[Float[np.ndarray, "h w 3"] | Float[Tensor, "3 h w"]],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    width: float = 1.6,
+) -> Figure:
+    """Lay pictures out in a grid without axes, and return the figure.
+
+    Args:
+        pictures: tensors `(3, h, w)` in [0, 1] or arrays `(h, w, 3)`, for example from `overlay`.
+        titles: one short line over each picture.
+        columns: pictures a row; all in one row if not given.
+        width: inches of one picture.
+    """
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(columns * width, rows * (width + 0.25 * bool(titles))),
+        squeeze=False,
+        layout="constrained",
+    )
+    for place, axis in enumerate(axes.flat):
+        axis.set_axis_off()
+        if place < len(pictures):
+            picture = pictures[place]
+            axis.imshow(
+                picture.detach().cpu().permute(1, 2, 0).numpy()
+                if isinstance(picture, torch.Tensor)
+                else picture
+            )
+            if titles is not None:
+                axis.set_title(titles[place])
+    return figure
