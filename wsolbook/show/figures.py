@@ -41,7 +41,7 @@ def use_style() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": False,
-            "axes.prop_cycle": mpl.cycler(
+            "axes.prop_cycle": plt.cycler(
                 color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"]
             ),
             "legend.frameon": False,
@@ -71,7 +71,7 @@ def overlay(
 
 
 def draw_box(
-    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], colour: str, label: str | None = None
+    axes: Axes, box: Num[Tensor, 4] | Sequence[float], colour: str, label: str | None = None
 ) -> None:
     """Draw a box, given by its inclusive pixel corners `(x0, y0, x1, y1)`, on a picture."""
     x0, y0, x1, y1 = (float(v) for v in box)
