@@ -1,4 +1,4 @@
-"""One switch for where a chapter runs: `book` on a laptop, `real` on real pictures, `full` at the papers' scale."""
+"""One switch for where a chapter runs: a laptop, real pictures, or the scale of the papers."""
 
 from __future__ import annotations
 
