@@ -1,0 +1,76 @@
+"""The `wsolbook` command: a list of verbs, each a function that takes one frozen dataclass of options."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import typing
+
+# verb: ("module:function", what it does). Modules are imported when their verb is used, so that help is quick.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("wsolbook.training.command:train", "train a network by a recipe"),
+    "recipes": ("wsolbook.recipes.listing:recipes", "list the recipes and the numbers of their papers"),
+    "reproduce": (
+        "wsolbook.reproduce:reproduce",
+        "train over several seeds, evaluate, compare with the paper",
+    ),
+    "maps": ("wsolbook.write_maps:maps", "write the localization maps of a whole data set"),
+    "explain": ("wsolbook.explain:explain", "show what a network saw in a photograph"),
+    "doctor": ("wsolbook.doctor:doctor", "versions, devices, and what is missing"),
+    "data": ("wsolbook.data.command:data", "download and verify data sets"),
+    "evaluate": ("wsolbook.metrics.command:evaluate", "score saved maps with the official metrics"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 when it worked, 1 on an error of the user, 2 on a wrong option.
+
+    Errors that a user can mend (ValueError, TypeError, OSError) become one sentence on stderr; set
+    `WSOLBOOK_DEBUG=1` to see where they come from.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("wsolbook"))
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in COMMANDS:
+        print(f"wsolbook: no command {verb!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return _run(verb, rest)
+    except (ValueError, TypeError, OSError) as error:
+        if os.environ.get("WSOLBOOK_DEBUG"):
+            raise
+        print(f"wsolbook: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    module, name = COMMANDS[verb][0].split(":")
+    function = getattr(importlib.import_module(module), name)
+    (parameter,) = inspect.signature(function).parameters
+    kind = typing.get_type_hints(function)[parameter]
+    if kind == list[str]:  # its options depend on its arguments, so it parses them itself
+        return function(arguments) or 0
+    import tyro
+
+    return function(tyro.cli(kind, args=arguments, prog=f"wsolbook {verb}")) or 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, (_, what) in COMMANDS.items())
+    return f"usage: wsolbook COMMAND [OPTIONS]\n\n{verbs}\n\nwsolbook COMMAND --help shows the options of a command."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
