@@ -73,7 +73,7 @@ def flip(maps: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
     return maps.flip(-1)
 
 
-def fuse(*maps: Float[Tensor, "*any"], how: Literal["mean", "max"] = "mean") -> Float[Tensor, "*any"]:
+def fuse(*maps: Float[Tensor, "*_"], how: Literal["mean", "max"] = "mean") -> Float[Tensor, "*_"]:
     """Join maps of the same scene into one, pixel by pixel.
 
     Args:
