@@ -1,0 +1,134 @@
+"""Reading picture files: always RGB, always whole, or an error that names the file."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+# Twice Pillow's own warning level: beyond it a small file may claim gigabytes of memory.
+MAX_PIXELS = 178_956_970
+# JPEGs above this many pixels are decoded smaller where the caller allows it (see `needed`).
+LARGE = 40_000_000
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: str | Path, *, min_side: int = 1, needed: int | None = None) -> Image.Image:
+    """Read a picture as upright 8-bit RGB.
+
+    The EXIF orientation is applied. CMYK, palette, grey and 1-bit pictures are converted; 16-bit grey is
+    divided by 257 (Pillow's own conversion would clip it at 255). What is transparent shows white, the color
+    of the page it was drawn for, instead of the arbitrary color stored under it.
+
+    Args:
+        path: a file in any format that Pillow decodes; the name's ending does not matter.
+        min_side: shortest side in pixels that the caller can use.
+        needed: the caller is content with both sides at least this long. JPEGs above `LARGE` pixels are then
+            decoded at 1/2, 1/4 or 1/8 of their size; `full_size` still tells the true one.
+
+    Raises:
+        OSError: when the file is missing, not an image, or truncated; naming it.
+        ValueError: when it is smaller than `min_side`, has more than `MAX_PIXELS` pixels, or holds pixels
+            that have no 8-bit meaning (floating point, 32-bit above 65535); naming it.
+    """
+    with warnings.catch_warnings(), _errors_naming(path):
+        # Pillow warns at half of MAX_PIXELS and about broken EXIF; the first is allowed, the second harmless.
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            orientation = _orientation(image)
+            size = image.size if orientation < 5 else image.size[::-1]
+            if min(size) < min_side:
+                raise _Unusable(f"{size[0]}x{size[1]} pixels; each side needs at least {min_side}")
+            if needed and image.width * image.height > LARGE:
+                image.draft(None, (needed, needed))
+            image.load()
+            rgb = _rgb(image)
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
+    rgb.info["full_size"] = size
+    return rgb
+
+
+def full_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of the file that `image` was read from, even when it was decoded smaller."""
+    width, height = image.info.get("full_size", image.size)
+    return width, height
+
+
+def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
+    """Read a mask as the numbers it stores, palette or grey, without turning them into colors.
+
+    Raises:
+        OSError: when the file is missing, not an image, or truncated; naming it.
+        ValueError: when it is stored in color: its class numbers are lost.
+    """
+    with _errors_naming(path), Image.open(path) as image:
+        if image.mode not in ("P", "L", "1"):
+            raise _Unusable(f"a mask must be a palette or 8-bit grey image, not {image.mode}")
+        return torch.from_numpy(np.array(image, dtype=np.uint8))
+
+
+class _Unusable(Exception):
+    """A sound file that cannot serve."""
+
+
+@contextmanager
+def _errors_naming(path: str | Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into an OSError or a ValueError that names the file."""
+    try:
+        yield
+    except _Unusable as error:
+        raise ValueError(f"{path}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: more than {MAX_PIXELS:,} pixels; shrink it first") from error
+    except Image.UnidentifiedImageError as error:
+        raise OSError(f"{path}: not an image, or its beginning is damaged") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise OSError(f"{path}: damaged or truncated image ({error})") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except (SyntaxError, ValueError, TypeError, KeyError, EOFError, OSError, struct.error):
+        return 1  # broken EXIF says nothing about orientation
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        page = Image.new("RGBA", over.size, "white")
+        return Image.alpha_composite(page, over).convert("RGB")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise _Unusable("32-bit pixels outside 0..65535; save it with 8 or 16 bits")
+        return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise _Unusable("floating-point pixels; save it with 8 or 16 bits")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise _Unusable(f"cannot turn {image.mode} pixels into RGB") from error
