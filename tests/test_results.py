@@ -1,0 +1,34 @@
+"""Stored results are found, tabulated and summarised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wsolbook import results
+
+
+def test_load_reads_the_file_and_names_what_exists_when_there_is_none(tmp_path, monkeypatch):
+    (tmp_path / "cam-critters.json").write_text(json.dumps({"seeds": [0, 1]}))
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    assert results.load("cam-critters") == {"seeds": [0, 1]}
+    with pytest.raises(ValueError, match="no results 'cam-cats'; there are: cam-critters"):
+        results.load("cam-cats")
+
+
+def test_every_committed_result_says_where_it_comes_from():
+    for path in results.folder().glob("*.json"):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        assert stored["provenance"]["command"], path.name
+
+
+def test_a_table_aligns_names_left_and_numbers_right():
+    assert results.table(["net", "%"], [["GAP", 7], ["GMP-long", 12.5]]) == (
+        "net          %\n--------  ----\nGAP          7\nGMP-long  12.5"
+    )
+
+
+def test_spread_is_mean_and_sample_deviation():
+    assert results.spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
+    assert results.spread([97.25], digits=2) == "97.25"
