@@ -1,0 +1,206 @@
+"""The explorer computes what the package computes, and its page is whole, small and quiet."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from wsolbook.show import explorer
+from wsolbook.show.explorer import explore
+
+MODULE = Path(explorer.__file__).with_suffix(".mjs")
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+def javascript(expression, cases, tmp_path):
+    """Evaluate `expression` of `c` in Node for each case, with the explorer's functions in scope."""
+    script = tmp_path / "script.mjs"
+    script.write_text(
+        f"""import {{ boxAbove, iou, precisionRecall, above }} from {json.dumps(MODULE.as_uri())};
+        import fs from "node:fs";
+        const cases = JSON.parse(fs.readFileSync(0));
+        console.log(JSON.stringify(cases.map((c) => {expression})));"""
+    )
+    done = subprocess.run(
+        ["node", str(script)], input=json.dumps(cases), capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def random_maps(count=600):
+    """Noise, coarse levels and binary maps of odd sizes, full of ties, holes and thin lines."""
+    r = np.random.default_rng(0)
+    for i in range(count):
+        shape = tuple(r.integers(1, 14, 2))
+        levels = r.integers(0, (256, 4, 2)[i % 3], shape) * (1, 80, 255)[i % 3]
+        yield levels.astype(np.uint8), float(r.integers(0, 100) / 100)
+
+
+def as_case(levels, threshold):
+    return {"v": levels.ravel().tolist(), "w": levels.shape[1], "h": levels.shape[0], "t": threshold}
+
+
+@needs_node
+def test_box_equals_the_official_rule_in_opencv(tmp_path):
+    cases, expected = [], []
+    for levels, threshold in random_maps():
+        binary = (levels > int(threshold * levels.max())).astype(np.uint8)
+        found = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
+        box = [0, 0, 0, 0]
+        if len(found):
+            x, y, w, h = cv2.boundingRect(max(found, key=cv2.contourArea))
+            box = [x, y, min(x + w, levels.shape[1] - 1), min(y + h, levels.shape[0] - 1)]
+        cases.append(as_case(levels, threshold))
+        expected.append(box)
+    assert javascript("boxAbove(Uint8Array.from(c.v), c.w, c.h, c.t)", cases, tmp_path) == expected
+
+
+@needs_node
+def test_box_equals_the_package(tmp_path):
+    from wsolbook.metrics.boxes import boxes_from_map
+
+    cases, expected = [], []
+    for levels, threshold in random_maps(200):
+        score = torch.from_numpy(levels / 255)
+        (boxes,) = boxes_from_map(score, [threshold], contours="largest")
+        cases.append(as_case((score * 255).to(torch.uint8).numpy(), threshold))
+        expected.append(np.asarray(boxes)[0].tolist())
+    assert javascript("boxAbove(Uint8Array.from(c.v), c.w, c.h, c.t)", cases, tmp_path) == expected
+
+
+@needs_node
+def test_iou_has_inclusive_corners(tmp_path):
+    pairs = [
+        [[1, 2, 5, 6], [3, 1, 4, 5]],
+        [[0, 0, 0, 0], [0, 0, 0, 0]],
+        [[0, 0, 3, 3], [4, 4, 5, 5]],
+        [[0, 0, 3, 3], [0, 0, 3, 7]],
+    ]
+    assert javascript("iou(c[0], c[1])", pairs, tmp_path) == pytest.approx([8 / 27, 1, 0, 0.5])
+
+
+@needs_node
+def test_precision_and_recall_skip_ignored_pixels(tmp_path):
+    case = {"region": [1, 1, 0, 0, 1], "mask": [3, 0, 1, 0, 255]}
+    (value,) = javascript("precisionRecall(c.region, c.mask)", [case], tmp_path)
+    assert value == pytest.approx({"precision": 1 / 2, "recall": 1 / 2, "iou": 1 / 3})
+
+
+@needs_node
+def test_threshold_is_strict_and_relative_to_the_maximum(tmp_path):
+    case = {"v": [100, 50, 51, 0]}
+    assert javascript("[...above(Uint8Array.from(c.v), 0.5)]", [case], tmp_path) == [[1, 0, 1, 0]]
+
+
+def square(size=8):
+    heat = torch.zeros(size, size)
+    heat[2:5, 3:7] = 1.0
+    return torch.full((3, size, size), 0.5), heat, torch.tensor([[3, 2, 6, 4]])
+
+
+def test_content_is_min_max_scaled_and_truncated_to_bytes():
+    image, heat, boxes = square()
+    heat[0, 0] = 0.25
+    page = explore(image, 7 * heat - 3, boxes).content["pictures"][0]
+    levels = np.frombuffer(base64.b64decode(page["maps"][0]), np.uint8).reshape(8, 8)
+    assert (levels[3, 4], levels[0, 0], levels[7, 7]) == (255, 63, 0)
+    assert page["boxes"] == [[3, 2, 6, 4]]
+
+
+def test_raw_maps_are_resized_to_the_picture():
+    image, _, boxes = square()
+    page = explore(image, {"cam": torch.tensor([[0.0, 1.0]])}, boxes).content["pictures"][0]
+    row = np.frombuffer(base64.b64decode(page["maps"][0]), np.uint8).reshape(8, 8)[5]
+    assert row.tolist() == [0, 0, 31, 95, 159, 223, 255, 255]  # bilinear, half-pixel centres, truncated
+
+
+def test_large_pictures_are_reduced_and_stay_small():
+    torch.manual_seed(0)
+    coarse = torch.rand(1, 3, 40, 30)
+    image = torch.nn.functional.interpolate(coarse, (480, 320), mode="bilinear")[0]
+    box, mask = torch.tensor([[32, 48, 319, 479]]), torch.ones(480, 320, dtype=torch.uint8)
+    widget = explore(image, {"a": torch.rand(14, 14)}, box, mask)
+    page = widget.content["pictures"][0]
+    assert (page["height"], page["width"]) == (160, 107)
+    assert page["boxes"] == [[10, 16, 106, 159]]
+    assert len(page["src"]) < 60_000
+    assert len(page["maps"][0]) == 4 * -(-160 * 107 // 3)
+
+
+def test_repr_and_page_are_the_same_every_time():
+    image, heat, boxes = square()
+    one, two = (explore(image, {"cam": heat}, boxes, titles=["fox"]) for _ in range(2))
+    assert repr(one) == repr(two) == "Explorer(pictures=1, maps=['cam'], threshold=0.20)"
+    assert one.html() == two.html()
+    bundle, _ = one._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(one)
+    assert bundle["text/html"] == one.html()
+    one.threshold = 0.5
+    assert one.html() != two.html()
+
+
+def test_page_asks_nothing_of_the_network_and_survives_odd_titles():
+    image, heat, boxes = square()
+    title = "</script><b>&\u2028"
+    page = explore(image, {title: heat}, boxes, titles=[title]).html()
+    state = re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1]
+    assert json.loads(state)["content"]["pictures"][0]["title"] == title
+    assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w{2,}/", page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"titles": ["a", "b"]}, "titles: 2 given for 1 pictures"),
+        ({"boxes": [torch.zeros(1, 4), torch.zeros(1, 4)]}, "boxes: 2 given for 1 pictures"),
+        ({"maps": {"cam": torch.zeros(3, 4, 4)}}, "map 'cam': 3 given for 1 pictures"),
+        ({"maps": {"cam": torch.tensor([[0.0, float("nan")]])}}, "localization map holds nan"),
+    ],
+)
+def test_disagreeing_arguments_are_named(arguments, message):
+    image, heat, _ = square()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        explore(**{"images": image, "maps": heat, **arguments})
+
+
+@needs_chromium
+def test_slider_moves_the_box_in_a_browser(tmp_path):
+    image, heat, boxes = square()
+    heat[2:5, 3:5] = 0.4  # above 0.4 only the right half of the square is left
+    html = explore(image, {"cam": heat}, boxes).html()
+    drive = """<script type="module">
+      addEventListener("error", (e) => { document.title = "error " + e.message; });
+      setTimeout(() => {
+        const root = document.querySelector(".wsol-explorer").lastElementChild.shadowRoot;
+        const iou = () => root.querySelector(".score b").textContent;
+        const before = iou();
+        const slider = root.querySelector("input[type=range]");
+        slider.value = 0.5;
+        slider.dispatchEvent(new Event("input"));
+        document.title = `${before} ${iou()} ${root.querySelector("output").value}`;
+      }, 300);</script>"""
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><title>-</title><link rel=icon href=data:,>{html}{drive}"
+    )
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    # Boxes end one pixel late: 5 x 4 against 4 x 3, then 3 x 4 of which 2 x 3 are right.
+    assert re.search(r"<title>(.*?)</title>", done.stdout)[1] == "0.60 0.33 0.50"
+    assert "CONSOLE" not in done.stderr

@@ -1,0 +1,176 @@
+"""The threshold explorer: slide a threshold over a localization map and watch region, box and IoU follow.
+
+In a live notebook it is a widget (anywidget). Its output also carries a self-contained HTML twin, so that
+the rendered book, a page opened from disk and a notebook without a kernel show the same explorer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets
+from jaxtyping import Bool, Float, Num, UInt8
+from PIL import Image
+from torch import Tensor
+
+from wsolbook.maps import normalise, resize
+
+try:
+    from anywidget import AnyWidget
+except ModuleNotFoundError as error:
+    raise ImportError("the threshold explorer needs anywidget: pip install 'wsolbook[book]'") from error
+
+MODULE = Path(__file__).with_suffix(".mjs").read_text(encoding="utf-8")
+GRID = 160  # longest side, in pixels, of the grid that a page stores and computes on
+
+TWIN = """\
+<style>
+.bd-content div.cell_output .text_html:has(> .wsol-explorer) {{ background: none !important; padding: 0 }}
+</style>
+<div class="wsol-explorer" id="{id}"><script type="application/json">{state}</script>
+<p>An interactive figure: open this page with JavaScript, or run the notebook.</p></div>
+<script type="module">
+{module}
+mount("{id}");
+</script>
+"""
+
+Boxes = Num[Tensor, "_ 4"]
+Mask = UInt8[Tensor, "h w"] | Bool[Tensor, "h w"]
+
+
+class Explorer(AnyWidget):
+    """Widget that `explore` returns.
+
+    Attributes:
+        content: pictures with their maps, boxes and masks, as the page stores them.
+        threshold: share of the map's maximum, 0.00 to 0.99; follows the slider and moves it.
+        picture: index of the picture shown.
+        map: index of the map shown.
+    """
+
+    _esm = MODULE
+    content = traitlets.Dict().tag(sync=True)
+    threshold = traitlets.Float(0.2, min=0, max=0.99).tag(sync=True)
+    picture = traitlets.Int(0, min=0).tag(sync=True)
+    map = traitlets.Int(0, min=0).tag(sync=True)
+
+    def __repr__(self) -> str:
+        """Say what is on show, without a memory address."""
+        pictures, maps = self.content["pictures"], self.content["maps"]
+        return f"Explorer(pictures={len(pictures)}, maps={maps}, threshold={self.threshold:.2f})"
+
+    def html(self) -> str:
+        """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
+        state = {name: getattr(self, name) for name in ("content", "threshold", "picture", "map")}
+        text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+        return TWIN.format(
+            id="explorer-" + hashlib.sha256(text.encode()).hexdigest()[:12], state=text, module=MODULE
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({"text/plain": repr(self)}, {})
+        return {**data, "text/html": self.html()}, metadata
+
+
+def explore(
+    images: Float[Tensor, "3 h w"] | Float[Tensor, "n 3 h w"],
+    maps: Mapping[str, Float[Tensor, "u v"] | Float[Tensor, "n u v"]] | Float[Tensor, "*n u v"],
+    boxes: Boxes | Sequence[Boxes] | None = None,
+    masks: Mask | UInt8[Tensor, "n h w"] | Bool[Tensor, "n h w"] | None = None,
+    titles: Sequence[str] | None = None,
+    *,
+    threshold: float = 0.2,
+) -> Explorer:
+    """Explore how thresholding turns localization maps into boxes.
+
+    Each map is resized bilinearly to its picture, then scaled by min-max to [0, 1] and cut to 8 bits. Region,
+    box and IoU follow the evaluation protocol (Choe et al. 2020): strictly above `int(threshold * maximum)`,
+    8-connected, largest component, inclusive corners. A picture whose longer side exceeds 160 pixels is
+    reduced to 160 first, so that a page stays small; its IoU may then differ a little from that at full size.
+
+    Args:
+        images: one picture or several of one size, in [0, 1].
+        maps: raw maps by name (of a method, of a class), each for the one picture or for all `n`; or a
+            tensor, which is then called "map".
+        boxes: ground-truth boxes `(x0, y0, x1, y1)`, for one picture or a list over pictures. The score
+            shown is the best IoU over them.
+        masks: ground truth as masks: nonzero on the object, 255 is ignored. Adds pixel precision and recall;
+            without boxes the score shown is the IoU of region and mask.
+        titles: a short name for each picture.
+        threshold: where the slider starts.
+
+    Raises:
+        ValueError: when the numbers of pictures, maps, boxes, masks and titles do not agree, or a map holds
+            NaN.
+    """
+    pictures = images[None] if images.ndim == 3 else images
+    n = len(pictures)
+    named = dict(maps) if isinstance(maps, Mapping) else {"map": maps}
+    stacks = {name: values[None] if values.ndim == 2 else values for name, values in named.items()}
+    truth = [boxes] if isinstance(boxes, Tensor) else list(boxes or ())
+    covers = [] if masks is None else [masks] if masks.ndim == 2 else list(masks)
+    names = list(titles) if titles is not None else [f"{i + 1}" for i in range(n)]
+    counts = {f"map {name!r}": len(values) for name, values in stacks.items()}
+    counts |= {"boxes": len(truth or pictures), "masks": len(covers or pictures), "titles": len(names)}
+    for what, count in counts.items():
+        if count != n:
+            raise ValueError(f"{what}: {count} given for {n} pictures")
+
+    height, width = pictures.shape[-2:]
+    shrink = min(1.0, GRID / max(height, width))
+    grid = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    levels = {
+        name: (normalise(resize(values.detach().float().cpu(), grid)) * 255).to(torch.uint8)
+        for name, values in stacks.items()
+    }
+    content = {
+        "maps": list(levels),
+        "pictures": [
+            {
+                "title": names[i],
+                "src": _data_url(pictures[i]),
+                "height": grid[0],
+                "width": grid[1],
+                "boxes": _to_grid(truth[i], (height, width), grid) if truth else [],
+                "mask": _base64(_nearest(covers[i], grid)) if covers else None,
+                "maps": [_base64(values[i]) for values in levels.values()],
+            }
+            for i in range(n)
+        ],
+    }
+    return Explorer(content=content, threshold=threshold)
+
+
+def _base64(values: UInt8[Tensor, "h w"]) -> str:
+    return base64.b64encode(values.contiguous().numpy().tobytes()).decode()
+
+
+def _data_url(picture: Float[Tensor, "3 h w"]) -> str:
+    """Encode a picture: small ones exactly, large ones as JPEG of at most 2 x GRID pixels."""
+    pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(pixels.numpy()))
+    image.thumbnail((2 * GRID, 2 * GRID))
+    kind, options = ("png", {"optimize": True}) if max(image.size) <= 96 else ("jpeg", {"quality": 85})
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _to_grid(boxes: Boxes, size: tuple[int, int], grid: tuple[int, int]) -> list[list[int]]:
+    """Scale boxes and truncate, as the protocol does with ground truth."""
+    scale = torch.tensor([grid[1] / size[1], grid[0] / size[0]] * 2, dtype=torch.float64)
+    return [[int(v) for v in box] for box in (boxes.detach().cpu().double() * scale).tolist()]
+
+
+def _nearest(mask: Mask, grid: tuple[int, int]) -> UInt8[Tensor, "u v"]:
+    values = mask.detach().cpu().to(torch.uint8)
+    return resize(values[None].float(), grid, "nearest")[0].to(torch.uint8)
