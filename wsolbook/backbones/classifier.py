@@ -1,0 +1,80 @@
+"""The network of the CAM paper: feature maps, global pooling, one linear layer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from wsolbook.backbones.trunk import Trunk
+from wsolbook.types import Batch
+
+Pool = Literal["gap", "gmp"]
+Loss = Literal["softmax", "sigmoid"]
+
+
+class Classifier(nn.Module):
+    """Classify images by one linear layer over globally pooled feature maps.
+
+    `wsolbook.backbones.build` makes one.
+
+    Attributes:
+        features: images to feature maps `(n, K, h, w)`.
+        pool: `"gap"`, the mean over the positions, or `"gmp"`, the maximum.
+        linear: pooled features to logits.
+        settings: the arguments of `build` that made this network, without the weights.
+        names: what the classes are called; empty when nobody said.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, trunk: Trunk, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.pool: Pool = settings["head"]
+        self.features = trunk.features
+        self.dropout = nn.Dropout(settings["dropout"])
+        self.linear = nn.Linear(trunk.channels, settings["classes"])
+        if trunk.identity:
+            nn.init.eye_(self.linear.weight)
+            self.linear.requires_grad_(False)
+        else:
+            nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.fresh: frozenset[str] = frozenset()
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+        """Return the logits."""
+        maps = self.features(images)
+        pooled = maps.mean((-2, -1)) if self.pool == "gap" else maps.amax((-2, -1))
+        return self.linear(self.dropout(pooled))
+
+    def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Return the classification loss.
+
+        Softmax cross-entropy counts every class present in an image alike (for one class an image, the
+        usual form); the sigmoid form is binary cross-entropy, averaged over images and classes.
+        """
+        logits = self(batch.images)
+        if self.settings["loss"] == "sigmoid":
+            return {"classification": binary_cross_entropy_with_logits(logits, batch.labels)}
+        target = batch.labels / batch.labels.sum(1, keepdim=True)
+        return {"classification": cross_entropy(logits, target)}
+
+    def maps(
+        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, n] | Int[Tensor, "n k"]
+    ) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
+        """Return the raw class activation map of each requested class."""
+        from wsolbook.cam import cam
+
+        values = cam(self, images, classes).values
+        return values[:, 0] if classes.ndim == 1 else values
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that did not come from pre-training, to be trained at a higher rate.
+
+        Empty when nothing was pre-trained: then all parameters learn at one rate.
+        """
+        return [p for name, p in self.named_parameters() if name in self.fresh and p.requires_grad]
