@@ -1,10 +1,16 @@
-"""What happens to a picture before a network sees it."""
+"""What happens to a picture before a network sees it: geometry of the ground truth, scaling of the values."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Num, UInt8
+from PIL import Image
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
+
+# A picture with its ground truth: "image", and where known "boxes" and "mask".
+Sample = dict[str, tv_tensors.TVTensor]
 
 # Channel statistics of ImageNet: every network of the book, pre-trained or not, sees pictures scaled by them.
 MEAN = (0.485, 0.456, 0.406)
@@ -23,3 +29,61 @@ def normalize(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
 def denormalize(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """Turn network input back into pictures in [0, 1]."""
     return (images * _channels(STD, images) + _channels(MEAN, images)).clamp(0, 1)
+
+
+def sample(
+    picture: Image.Image,
+    boxes: Num[Tensor, "k 4"] | None = None,
+    mask: UInt8[Tensor, "h w"] | None = None,
+) -> Sample:
+    """Wrap a picture and its ground truth, so that steps move them together.
+
+    Args:
+        picture: 8-bit RGB.
+        boxes: inclusive pixel corners `(x0, y0, x1, y1)`; inside a sample their far edges are exclusive.
+        mask: class numbers at the size of the picture.
+    """
+    wrapped: Sample = {"image": tv_tensors.Image(F.pil_to_tensor(picture))}
+    if boxes is not None:
+        edges = boxes.float() + torch.tensor([0.0, 0.0, 1.0, 1.0])
+        size = (picture.height, picture.width)
+        wrapped["boxes"] = tv_tensors.BoundingBoxes(
+            edges, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=size
+        )
+    if mask is not None:
+        wrapped["mask"] = tv_tensors.Mask(mask)
+    return wrapped
+
+
+def picture_of(sample: Sample) -> Float[Tensor, "3 h w"]:
+    """Return the picture of a sample as floats in [0, 1]."""
+    return F.to_dtype(sample["image"], torch.float32, scale=True).as_subclass(Tensor)
+
+
+def boxes_of(sample: Sample) -> Float[Tensor, "k 4"]:
+    """Return the boxes of a sample as inclusive corners, cut at the picture's border.
+
+    A box that lies outside altogether is kept as a degenerate one (x1 < x0 or y1 < y0), so that
+    positions still match the classes of the boxes.
+    """
+    height, width = sample["image"].shape[-2:]
+    edges = sample["boxes"].as_subclass(Tensor)
+    limit = torch.tensor([width, height, width, height], dtype=edges.dtype)
+    return edges.clamp(min=0).minimum(limit) - torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+
+def warp_boxes(
+    boxes: Num[Tensor, "k 4"], size: tuple[int, int], target: tuple[int, int]
+) -> Int[Tensor, "k 4"]:
+    """Move boxes with a picture that is resized without keeping its aspect, truncating to whole pixels.
+
+    This is the evaluation protocol's rule (Choe et al. 2020): corners times target / size, then truncation.
+
+    Args:
+        boxes: inclusive corners in a picture of `size`.
+        size: width and height before.
+        target: width and height after.
+    """
+    before = torch.tensor([*size, *size], dtype=torch.float64)
+    after = torch.tensor([*target, *target], dtype=torch.float64)
+    return (boxes.double() * after / before).long()

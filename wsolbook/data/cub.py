@@ -1,0 +1,145 @@
+"""CUB-200-2011: 200 kinds of birds, one box a picture, and where the parts of the bird are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Unpack
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from wsolbook.data.images import read_mask
+from wsolbook.data.pictures import Options, Pictures, find_root, read_lines
+
+COUNTS = {"train": 5994, "test": 5794}
+LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "bounding_boxes.txt")
+
+
+class CUB(Pictures):
+    """CUB-200-2011 in its official layout.
+
+    Args:
+        root: the folder CUB_200_2011, or the one that holds it.
+        split: "train" (5,994 pictures) or "test" (5,794).
+        corners: what the far corner of a box is. `"protocol"` takes x + width, y + height as the evaluation
+            protocol of Choe et al. 2020 does, one pixel beyond the object: needed for comparable numbers.
+            `"inclusive"` takes the object's last pixel, x + width - 1.
+        masks: evaluation masks from the separate segmentation archive (folder `segmentations` beside
+            images.txt or beside the root): pixels that at least this share of annotators marked, in (0, 1];
+            None carries no masks.
+        **options: see `wsolbook.data.pictures.Options`.
+
+    Raises:
+        OSError: when a list is missing; naming it.
+        ValueError: on an unknown option, or lists that contradict each other.
+    """
+
+    has_boxes = True
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["train", "test"] = "train",
+        *,
+        corners: Literal["protocol", "inclusive"] = "protocol",
+        masks: float | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        if split not in COUNTS:
+            raise ValueError(f'split must be "train" or "test", got {split!r}')
+        if corners not in ("protocol", "inclusive"):
+            raise ValueError(f'corners must be "protocol" or "inclusive", got {corners!r}')
+        if masks is not None and not 0 < masks <= 1:
+            raise ValueError(f"masks must be a share of annotators in (0, 1], got {masks}")
+        self.root = find_root(root, ("CUB_200_2011",), LISTS, "CUB-200-2011")
+        self.classes = tuple(name for _, name in _table(self.root / "classes.txt", 2))
+        self.corners, self.share = corners, masks
+        self.has_masks = masks is not None
+        names = {key: name for key, name in _table(self.root / "images.txt", 2)}
+        labels = {key: int(label) - 1 for key, label in _table(self.root / "image_class_labels.txt", 2)}
+        boxes = {key: list(map(float, box)) for key, *box in _table(self.root / "bounding_boxes.txt", 5)}
+        parts = {key: is_train == "1" for key, is_train in _table(self.root / "train_test_split.txt", 2)}
+        if not names.keys() == labels.keys() == boxes.keys() == parts.keys():
+            raise ValueError(f"{self.root}: the lists {', '.join(LISTS)} do not name the same images")
+        if not all(0 <= label < len(self.classes) for label in labels.values()):
+            raise ValueError(
+                f"{self.root / 'image_class_labels.txt'}: a class that classes.txt does not name"
+            )
+        self.ids = [key for key in names if parts[key] == (split == "train")]
+        self.names = [names[key] for key in self.ids]
+        self.numbers = torch.tensor([labels[key] for key in self.ids], dtype=torch.long)
+        self.rectangles = torch.tensor([boxes[key] for key in self.ids], dtype=torch.float64).reshape(-1, 4)
+        super().__init__(**options)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def path(self, index: int) -> Path:
+        """Return where picture `index` is."""
+        return self.root / "images" / self.names[index]
+
+    def labels(self, index: int) -> Int[Tensor, " k"]:
+        """Return the kind of bird in picture `index`."""
+        return self.numbers[index : index + 1]
+
+    def boxes(self, index: int) -> Int[Tensor, "k 4"]:
+        """Return the bird's box; see `corners` for its far edges."""
+        return corners_of(self.rectangles[index : index + 1], inclusive=self.corners == "inclusive")
+
+    def box_classes(self, index: int) -> Int[Tensor, " k"]:
+        """Return the kind of bird in the box."""
+        return self.labels(index)
+
+    def mask(self, index: int) -> UInt8[Tensor, "h w"]:
+        """Return the bird's mask: class + 1 where at least the share `masks` of annotators marked it."""
+        inside = Path(self.names[index]).with_suffix(".png")
+        folders = [self.root / "segmentations", self.root.parent / "segmentations"]
+        folder = next((f for f in folders if f.is_dir()), folders[0])
+        agreement = read_mask(folder / inside)
+        share = self.share if self.share is not None else 0.5
+        bird = agreement >= share * 255
+        return bird.to(torch.uint8) * (int(self.numbers[index]) + 1)
+
+    def points(self, index: int) -> Float[Tensor, "p 3"]:
+        """Return the parts of the bird as x, y, and 1 where visible, one row a part of parts/parts.txt.
+
+        Raises:
+            OSError: when the folder parts is missing.
+        """
+        if not hasattr(self, "_points"):
+            rows: dict[str, list[list[float]]] = {}
+            for key, _, x, y, visible in _table(self.root / "parts" / "part_locs.txt", 5):
+                rows.setdefault(key, []).append([float(x), float(y), float(visible)])
+            self._points = rows
+        return torch.tensor(self._points[self.ids[index]])
+
+    def part_names(self) -> tuple[str, ...]:
+        """Return the names of the parts, in the order of `points`."""
+        return tuple(name for _, name in _table(self.root / "parts" / "parts.txt", 2))
+
+
+def corners_of(rectangles: Float[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
+    """Turn x, y, width, height into corners, truncated to whole pixels.
+
+    Args:
+        rectangles: pixels as in bounding_boxes.txt.
+        inclusive: far corner x + width - 1 instead of x + width.
+    """
+    near, extent = rectangles[:, :2], rectangles[:, 2:]
+    return torch.cat([near, near + extent - int(inclusive)], dim=1).long()
+
+
+def rectangles_of(corners: Int[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
+    """Turn corners back into x, y, width, height."""
+    near, far = corners[:, :2], corners[:, 2:]
+    return torch.cat([near, far - near + int(inclusive)], dim=1)
+
+
+def _table(path: Path, columns: int) -> list[list[str]]:
+    """Read lines of `columns` fields; blanks inside the last field stay."""
+    rows = [line.split(maxsplit=columns - 1) for line in read_lines(path)]
+    for number, row in enumerate(rows, 1):
+        if len(row) != columns:
+            raise ValueError(f"{path}, line {number}: expected {columns} fields, got {len(row)}")
+    return rows

@@ -1,0 +1,216 @@
+"""Pictures on disk as samples: what VOC, CUB, ILSVRC and a folder of one's own have in common.
+
+A data set says where its pictures are and what is in them; this class reads, augments, moves the ground truth
+along, and decides what happens when a file is broken.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply, generator
+from wsolbook.data.images import full_size, read_image
+from wsolbook.data.transforms import boxes_of, normalize, picture_of, sample, warp_boxes
+from wsolbook.types import Batch
+
+log = logging.getLogger("wsolbook.data")
+
+
+class Options(TypedDict, total=False):
+    """What every data set of pictures takes by name.
+
+    Attributes:
+        size: side in pixels of what the network sees (default 224).
+        view: evaluation view: `"warp"` (default) resizes to `size` x `size` without keeping the aspect, the
+            evaluation protocol of Choe et al. 2020, boxes scaled and truncated; `"center"` and `"warp-center"`
+            crop the middle; `"original"` leaves the picture as it is, for mIoU at full size.
+        augment: augmentation of the training view, a key of `augment.AUGMENTATIONS` (default `"wsol"`).
+        seed: the augmentation of a sample is a function of (seed, epoch, index).
+        on_error: a broken picture raises (default), or is left out of its batch with a warning: `"skip"`.
+        limit: with `"skip"`, how many different pictures may be left out before it is an error (default 10).
+        min_side: shortest side that a picture may have (default 2 pixels).
+    """
+
+    size: int
+    view: Literal["warp", "center", "warp-center", "original"]
+    augment: str
+    seed: int
+    on_error: Literal["raise", "skip"]
+    limit: int
+    min_side: int
+
+
+class Pictures:
+    """Base of the data sets on disk; implements `Samples`.
+
+    Attributes:
+        classes: names in the order of label columns.
+        has_boxes: whether evaluation batches carry boxes.
+        has_masks: whether evaluation batches carry masks.
+        skipped: which pictures were left out; in shared memory, so loader processes count into the same one.
+    """
+
+    classes: tuple[str, ...]
+    has_boxes = False
+    has_masks = False
+
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        view: Literal["warp", "center", "warp-center", "original"] = "warp",
+        augment: str = "wsol",
+        seed: int = 0,
+        on_error: Literal["raise", "skip"] = "raise",
+        limit: int = 10,
+        min_side: int = 2,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1 pixel, got {size}")
+        for name, value, known in (
+            ("view", view, (*VIEWS, "original")),
+            ("augment", augment, tuple(AUGMENTATIONS)),
+            ("on_error", on_error, ("raise", "skip")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        self.size, self.view, self.seed = size, view, seed
+        self.on_error, self.limit, self.min_side = on_error, limit, min_side
+        self.training_steps = AUGMENTATIONS[augment](size)
+        self.test_steps = () if view == "original" else VIEWS[view](size)
+        self.skipped = torch.zeros(len(self) if on_error == "skip" else 0, dtype=torch.bool).share_memory_()
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def path(self, index: int) -> Path:
+        """Return where picture `index` is."""
+        raise NotImplementedError
+
+    def labels(self, index: int) -> Int[Tensor, " k"]:
+        """Return the classes present in picture `index`, ascending."""
+        raise NotImplementedError
+
+    def boxes(self, index: int) -> Int[Tensor, "k 4"]:
+        """Return every box of picture `index`: inclusive corners in the file's own pixels."""
+        raise NotImplementedError
+
+    def box_classes(self, index: int) -> Int[Tensor, " k"]:
+        """Return the class of each box of picture `index`, in the order of `boxes` and `Batch.boxes`."""
+        raise NotImplementedError
+
+    def mask(self, index: int) -> UInt8[Tensor, "h w"]:
+        """Return the mask of picture `index` at the file's own size: 0, class + 1, 255 ignore."""
+        raise NotImplementedError
+
+    def batch(self, index: Sequence[int], epoch: int | None = None) -> Batch:
+        """Return the samples `index` (see `wsolbook.types.Samples`).
+
+        Raises:
+            OSError: when a picture is missing or damaged and `on_error` is `"raise"`, naming file and index;
+                when more than `limit` were skipped, or every picture of the batch.
+            ValueError: when a picture has too few or too many pixels; when pictures of different sizes
+                meet in one batch of the view `"original"`.
+        """
+        kept: list[int] = []
+        loaded = []
+        for i in index:
+            try:
+                loaded.append(self._load(i, epoch))
+                kept.append(i)
+            except (OSError, ValueError) as error:
+                self._broken(i, error)
+        if not kept:
+            raise OSError(f"none of the {len(index)} pictures of this batch can be read")
+        images, boxes, masks = zip(*loaded, strict=True)
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(
+                f"pictures of {len({image.shape for image in images})} sizes in one batch; "
+                'the view "original" needs batches of one'
+            )
+        labels = torch.zeros(len(kept), len(self.classes))
+        for row, i in enumerate(kept):
+            labels[row, self.labels(i)] = 1
+        evaluate = epoch is None
+        return Batch(
+            images=normalize(torch.stack(images)),
+            labels=labels,
+            index=torch.tensor(kept),
+            boxes=list(boxes) if evaluate and self.has_boxes else None,
+            masks=torch.stack(masks) if evaluate and self.has_masks else None,
+        )
+
+    def _load(self, index: int, epoch: int | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return picture in [0, 1], boxes and mask as the view shows them."""
+        path = self.path(index)
+        if epoch is not None:
+            picture = read_image(path, min_side=self.min_side, needed=2 * self.size)
+            steps = apply(self.training_steps, sample(picture), generator(self.seed, epoch, index))
+            return picture_of(steps), None, None
+        # Only warping can use a picture that was decoded smaller: its target does not depend on the size.
+        picture = read_image(
+            path, min_side=self.min_side, needed=2 * self.size if self.view == "warp" else None
+        )
+        boxes = self.boxes(index) if self.has_boxes else None
+        mask = self.mask(index) if self.has_masks else None
+        if mask is not None and mask.shape != full_size(picture)[::-1]:
+            raise ValueError(f"{path}: picture and mask differ in size")
+        seen = apply(self.test_steps, sample(picture, boxes, mask), generator(self.seed, -1, index))
+        if boxes is not None:
+            target = (self.size, self.size)
+            boxes = warp_boxes(boxes, full_size(picture), target) if self.view == "warp" else boxes_of(seen)
+        return picture_of(seen), boxes, seen["mask"].as_subclass(Tensor) if mask is not None else None
+
+    def _broken(self, index: int, error: OSError | ValueError) -> None:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        if self.on_error == "raise":
+            raise kind(f"sample {index}: {error}") from error
+        if not self.skipped[index]:
+            self.skipped[index] = True
+            log.warning("skipped sample %d: %s", index, error)
+        if (count := int(self.skipped.sum())) > self.limit:
+            raise kind(f"{count} pictures skipped, {self.limit} allowed; the last: {error}") from error
+
+
+def real_root(name: str) -> Path:
+    """Return the folder `data/NAME` below the environment variable `WSOLBOOK_REAL`.
+
+    Raises:
+        FileNotFoundError: when the variable is not set or the folder is absent.
+    """
+    top = os.environ.get("WSOLBOOK_REAL")
+    if not top:
+        raise FileNotFoundError(f"set WSOLBOOK_REAL to the folder that holds data/{name}")
+    return require_folder(Path(top) / "data" / name, name)
+
+
+def require_folder(path: Path, what: str) -> Path:
+    """Return `path`, or raise a FileNotFoundError that says what should be there."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"{what} not found: {path} is not a folder")
+    return path
+
+
+def find_root(root: str | Path, inside: Sequence[str], marks: Sequence[str], what: str) -> Path:
+    """Return the first of `root` and its subfolders `inside` that holds everything in `marks`.
+
+    Raises:
+        FileNotFoundError: when none does, naming root and what was expected.
+    """
+    for candidate in (Path(root), *(Path(root) / name for name in inside)):
+        if all((candidate / mark).exists() for mark in marks):
+            return candidate
+    raise FileNotFoundError(f"{what} not found: {root} holds no {', '.join(marks)}")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the non-empty lines of a list, without blanks around them; the last may lack its newline."""
+    return [line for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()) if line]

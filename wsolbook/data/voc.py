@@ -1,0 +1,153 @@
+"""PASCAL VOC 2012: image labels, boxes, masks, and the 10,582 images of trainaug."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Unpack
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from wsolbook.data.annotations import Thing, read_annotation
+from wsolbook.data.images import read_mask
+from wsolbook.data.pictures import Options, Pictures, find_root, read_lines
+
+CLASSES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+NUMBER = {name: number for number, name in enumerate(CLASSES)}
+# Pictures in each official segmentation list, and in the list most papers train on.
+COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582}
+
+
+class VOC(Pictures):
+    """VOC 2012 in its official layout.
+
+    Labels say which classes have an object in the annotation file. 0-based; masks store class + 1.
+
+    Args:
+        root: the folder VOC2012, or one that holds it or VOCdevkit/VOC2012.
+        split: a list in ImageSets ("train", "val", "trainval", "trainaug"), or the path of a file of ids, one
+            a line, or of "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png" pairs.
+        difficult: whether objects marked difficult count, for labels and boxes alike. `"include"` gives the
+            labels that weakly supervised segmentation trains with (Ahn and Kwak 2018); `"exclude"` follows
+            the detection challenge, and leaves some pictures without any label.
+        lists: which folder of ImageSets the split is looked up in.
+        masks: folder of the evaluation masks; by default SegmentationClass for train, val and trainval, and
+            none for other lists. SegmentationClassAug is for training, never for reporting.
+        **options: see `wsolbook.data.pictures.Options`.
+
+    Raises:
+        OSError: when the layout, the list or an annotation is missing or damaged; naming it.
+        ValueError: on an unknown option.
+    """
+
+    classes = CLASSES
+    has_boxes = True
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Path = "train",
+        *,
+        difficult: Literal["include", "exclude"] = "include",
+        lists: Literal["Segmentation", "Main"] = "Segmentation",
+        masks: Literal["SegmentationClass", "SegmentationClassAug"] | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        if difficult not in ("include", "exclude"):
+            raise ValueError(f'difficult must be "include" or "exclude", got {difficult!r}')
+        inside = ("VOC2012", "VOCdevkit/VOC2012")
+        self.root = find_root(root, inside, ("JPEGImages", "Annotations"), "VOC 2012")
+        self.difficult = difficult
+        self.ids = read_ids(_list_file(self.root / "ImageSets" / lists, split))
+        if masks is None and lists == "Segmentation" and str(split) in ("train", "val", "trainval"):
+            masks = "SegmentationClass"
+        self.masks = masks
+        self.has_masks = masks is not None and (self.root / masks).is_dir()
+        self.present = torch.zeros(len(self.ids), len(CLASSES), dtype=torch.bool)
+        for i in range(len(self.ids)):
+            self.present[i, [NUMBER[thing.name] for thing in self._things(i)]] = True
+        super().__init__(**options)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def path(self, index: int) -> Path:
+        """Return where picture `index` is."""
+        return self.root / "JPEGImages" / f"{self.ids[index]}.jpg"
+
+    def labels(self, index: int) -> Int[Tensor, " k"]:
+        """Return the classes present in picture `index`, ascending."""
+        return self.present[index].nonzero().flatten()
+
+    def boxes(self, index: int) -> Int[Tensor, "k 4"]:
+        """Return every box of picture `index` as 0-based inclusive corners (the files count from 1)."""
+        boxes = [thing.box for thing in self._things(index)]
+        return torch.tensor(boxes, dtype=torch.long).reshape(-1, 4) - 1
+
+    def box_classes(self, index: int) -> Int[Tensor, " k"]:
+        """Return the class of each box of picture `index`."""
+        return torch.tensor([NUMBER[thing.name] for thing in self._things(index)], dtype=torch.long)
+
+    def mask(self, index: int) -> UInt8[Tensor, "h w"]:
+        """Return the mask of picture `index` at full size: 0, class + 1, 255 on borders and difficult objects."""
+        path = self.root / (self.masks or "SegmentationClass") / f"{self.ids[index]}.png"
+        mask = read_mask(path)
+        if bool(((mask > len(CLASSES)) & (mask < 255)).any()):
+            raise ValueError(f"{path}: holds values other than 0 to {len(CLASSES)} and 255")
+        return mask
+
+    def _things(self, index: int) -> list[Thing]:
+        things = read_annotation(self.root / "Annotations" / f"{self.ids[index]}.xml").things
+        return [
+            thing
+            for thing in things
+            if thing.name in NUMBER and (self.difficult == "include" or not thing.difficult)
+        ]
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read picture ids from a list in any format in use: plain ids, ids with -1/0/1, or pairs of paths.
+
+    Raises:
+        OSError: when the file is missing.
+        ValueError: when the list is empty or names a picture twice.
+    """
+    ids = [Path(line.split()[0]).stem for line in read_lines(path)]
+    if not ids:
+        raise ValueError(f"{path}: the list is empty")
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path}: names {len(ids) - len(set(ids))} pictures twice")
+    return ids
+
+
+def _list_file(folder: Path, split: str | Path) -> Path:
+    if isinstance(split, Path) or Path(split).suffix == ".txt":
+        return Path(split)
+    spellings = ("trainaug", "train_aug") if split == "trainaug" else (split,)
+    for name in spellings:
+        if (folder / f"{name}.txt").is_file():
+            return folder / f"{name}.txt"
+    known = ", ".join(sorted(file.stem for file in folder.glob("*.txt"))) or "nothing"
+    raise FileNotFoundError(f"{folder / f'{spellings[0]}.txt'} is missing; the folder holds {known}")
