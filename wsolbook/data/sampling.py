@@ -1,0 +1,129 @@
+"""Which picture comes when: decided by (seed, epoch) alone, not by workers, processes or restarts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from wsolbook.types import Batch, Samples
+
+Corrupt = Literal["raise", "skip"]
+
+
+def counter(*numbers: int) -> int:
+    """Hash counters such as (seed, epoch) into one 63-bit seed; distinct counters give unrelated seeds."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@functools.lru_cache(maxsize=2)
+def order(n: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """Return the order of `n` samples in an epoch: a permutation that (seed, epoch) alone decide."""
+    generator = torch.Generator().manual_seed(counter(seed, epoch))
+    return tuple(torch.randperm(n, generator=generator).tolist())
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return the number of batches that cover `n` samples once, the last one possibly smaller."""
+    return math.ceil(n / batch_size)
+
+
+def batch_index(n: int, batch_size: int, seed: int, step: int) -> tuple[int, tuple[int, ...]]:
+    """Return the epoch of a training step and the samples of its batch over all processes."""
+    epoch, position = divmod(step, steps_per_epoch(n, batch_size))
+    return epoch, order(n, seed, epoch)[position * batch_size : (position + 1) * batch_size]
+
+
+def training_batches(
+    data: Samples,
+    batch_size: int,
+    *,
+    steps: range,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    corrupt: Corrupt = "raise",
+) -> Iterator[Batch]:
+    """Yield this process's share of the batch of every step in `steps`.
+
+    A step is counted from the start of training, over epochs, so resuming is asking for a later range.
+
+    Args:
+        data: the data set; its training view of the epoch is read.
+        batch_size: images a step over all processes; the last batch of an epoch may be smaller.
+        steps: the optimizer steps to serve.
+        seed: decides the order of every epoch.
+        rank: this process takes the samples `rank`, `rank + world`, ... of each batch. Where a batch is
+            smaller than `world`, the processes left over receive its first sample.
+        world: number of processes.
+        workers: processes that read ahead; 0 reads in this one. The batches do not depend on it.
+        corrupt: `"raise"` stops at a picture that cannot be read; `"skip"` leaves it out of its batch.
+
+    Raises:
+        ValueError: on an empty data set.
+    """
+    n = len(data)
+    if n == 0:
+        raise ValueError("the data set is empty")
+
+    def keys() -> Iterator[tuple[int, tuple[int, ...]]]:
+        for step in steps:
+            epoch, index = batch_index(n, batch_size, seed, step)
+            yield epoch, index[rank::world] or index[:1]
+
+    yield from _load(_View(data, corrupt), keys(), workers)
+
+
+def evaluation_batches(
+    data: Samples, batch_size: int, *, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[Batch]:
+    """Yield the evaluation view in order; over all processes every sample comes exactly once.
+
+    The shares `rank`, `rank + world`, ... are not padded to equal length, so counts added up over the
+    processes do not depend on their number.
+    """
+    mine = range(rank, len(data), world)
+    keys = [(None, tuple(mine[i : i + batch_size])) for i in range(0, len(mine), batch_size)]
+    yield from _load(_View(data, "raise"), keys, workers)
+
+
+class _View(Dataset):
+    """A data set addressed by (epoch, indices), which is what workers are asked for."""
+
+    def __init__(self, data: Samples, corrupt: Corrupt) -> None:
+        self.data, self.corrupt = data, corrupt
+
+    def __getitem__(self, key: tuple[int | None, Sequence[int]]) -> Batch:
+        epoch, index = key
+        try:
+            return self.data.batch(index, epoch)
+        except (OSError, ValueError):
+            if self.corrupt == "raise":
+                raise
+            return self.data.batch([i for i in index if self._readable(i, epoch)], epoch)
+
+    def _readable(self, index: int, epoch: int | None) -> bool:
+        try:
+            self.data.batch([index], epoch)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def _load(view: _View, keys, workers: int) -> Iterator[Batch]:
+    """Read batches by key, in their order, in this process or ahead in `workers` others."""
+    if workers == 0:
+        return map(view.__getitem__, keys)
+    private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream
+    return iter(
+        DataLoader(
+            view, batch_size=None, sampler=keys, num_workers=workers, generator=private, prefetch_factor=2
+        )
+    )

@@ -1,0 +1,151 @@
+"""What decides a training run, checked as a whole before anything is created."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from wsolbook.data.sampling import steps_per_epoch
+from wsolbook.training.optim import Optim
+from wsolbook.training.schedule import Schedule
+
+# What may differ between a run and its continuation without changing a single weight.
+FREE = {
+    "workers", "log_every", "checkpoint_every", "keep", "images_every", "tensorboard", "device", "root",
+}  # fmt: skip
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; its message lists everything that is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{count} in the config: " + "; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of `train`.
+
+    Attributes:
+        epochs: passes over the data.
+        steps: optimizer steps; takes the place of `epochs` when given.
+        batch_size: images a step, over all processes and micro-batches.
+        micro_batch: images that one process holds at once; gradients accumulate over the rest. 0 means all.
+        seed: decides order, augmentation and dropout.
+        workers: processes that read ahead; changes no result.
+        optim: optimizer and parameter groups.
+        schedule: learning rate over time.
+        ema: decay of a moving average of the weights, which is then evaluated and returned; 0 for none.
+        device: `"auto"` takes the accelerator of the machine where there is one.
+        precision: number format of forward and backward passes; weights stay in fp32.
+        channels_last: memory layout that convolutions on recent processors and GPUs prefer.
+        compile: compile the network with `torch.compile`.
+        deterministic: use deterministic kernels where they exist.
+        corrupt: `"raise"` stops at a picture that cannot be read, `"skip"` leaves it out and logs it.
+        corrupt_limit: stop after so many skipped pictures.
+        evaluate_every: epochs between evaluations; 0 evaluates at the end alone.
+        best: name of the metric by which the best checkpoint is kept.
+        log_every: steps between records of the log.
+        checkpoint_every: steps between checkpoints; 0 writes one after each epoch.
+        keep: number of newest checkpoints to keep, besides the best one.
+        images_every: steps between pictures of localization maps in the run folder; 0 for none.
+        tensorboard: also write TensorBoard events (needs the package `tensorboard`).
+    """
+
+    epochs: int = 10
+    steps: int | None = None
+    batch_size: int = 64
+    micro_batch: int = 0
+    seed: int = 0
+    workers: int = 0
+    optim: Optim = Optim()
+    schedule: Schedule = Schedule()
+    ema: float = 0.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False
+    corrupt: Literal["raise", "skip"] = "raise"
+    corrupt_limit: int = 10
+    evaluate_every: int = 1
+    best: str = ""
+    log_every: int = 10
+    checkpoint_every: int = 0
+    keep: int = 2
+    images_every: int = 0
+    tensorboard: bool = False
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+        found = [
+            f"{name} must be at least {least}, got {getattr(self, name)}"
+            for name, least in _LEAST.items()
+            if getattr(self, name) is not None and getattr(self, name) < least
+        ]
+        if not 0 <= self.ema < 1:
+            found.append(f"ema must be in [0, 1), got {self.ema}")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            found.append("device is cuda, but this machine has no CUDA device")
+        if self.precision == "fp16" and (self.device == "cpu" or not torch.cuda.is_available()):
+            found.append("precision fp16 needs a CUDA device; bf16 works on the CPU too")
+        if self.tensorboard and not _installed("tensorboard"):
+            found.append("tensorboard is asked for, but the package tensorboard is not installed")
+        return found + self.optim.problems() + self.schedule.problems()
+
+    def check(self) -> None:
+        """Raise a `ConfigError` that lists all problems, if there are any."""
+        if found := self.problems():
+            raise ConfigError(found)
+
+    def total_steps(self, n: int) -> int:
+        """Return the number of optimizer steps on `n` samples."""
+        return self.steps or self.epochs * steps_per_epoch(n, self.batch_size)
+
+
+_LEAST = {
+    "epochs": 1, "steps": 1, "batch_size": 1, "micro_batch": 0, "workers": 0, "corrupt_limit": 0,
+    "evaluate_every": 0, "log_every": 1, "checkpoint_every": 0, "keep": 1, "images_every": 0,
+}  # fmt: skip
+
+
+def plain(config: Any) -> Any:
+    """Return a config as dicts, lists, strings and numbers."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def digest(config: dict[str, Any]) -> str:
+    """Return a short hash of everything in a plain config that can change a result."""
+    return hashlib.sha256(json.dumps(_fixed(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name the settings in which two plain configs differ, those that change no result left out."""
+    old, new, found = _fixed(old), _fixed(new), []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key} was {a}, is {b}")
+    return found
+
+
+def _fixed(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what changes no result, and the folder of a weights file, which differs between machines."""
+    config = {k: _fixed(v) if isinstance(v, dict) else v for k, v in config.items() if k not in FREE}
+    return config | ({"weights": Path(config["weights"]).name} if config.get("weights") else {})
+
+
+def _installed(package: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(package) is not None

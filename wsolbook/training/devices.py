@@ -1,0 +1,36 @@
+"""One process or many: the same code, with sums over all of them where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from wsolbook.training.config import TrainConfig
+
+
+def build_accelerator(config: TrainConfig) -> Accelerator:
+    """Return the accelerator of this process; device and precision may differ from an earlier training's."""
+    # accelerate keeps one state a process, and a notebook trains more than once.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    precision = "no" if config.precision == "fp32" else config.precision
+    return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
+
+
+def place() -> tuple[int, int]:
+    """Return the rank of this process and the number of processes."""
+    if not torch.distributed.is_initialized():
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def add_up(values: Sequence[float], device: torch.device | str = "cpu") -> list[float]:
+    """Return the sums of `values` over all processes, in double precision."""
+    if place()[1] == 1:
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(sums)
+    return sums.tolist()

@@ -1,0 +1,58 @@
+"""What can go wrong inside a step, and what is put back after a training."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class NonFiniteLossError(ArithmeticError, ValueError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        step: the optimizer step that was not done.
+        samples: index of every sample of its batch in this process.
+    """
+
+    def __init__(self, step: int, terms: dict[str, float], samples: list[int]) -> None:
+        values = ", ".join(f"{name} = {value:g}" for name, value in terms.items())
+        super().__init__(f"the loss is not finite at step {step} ({values}); samples of its batch: {samples}")
+        self.step, self.samples = step, samples
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error means that a device, or the machine, ran out of memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory() -> None:
+    """Give the memory of a failed step back before it is tried again."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def kept_random_state(deterministic: bool) -> Iterator[None]:
+    """Leave the random state and the choice of kernels of the caller as they were.
+
+    Args:
+        deterministic: inside the block, use deterministic kernels where torch has them and warn where not.
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if not deterministic:
+            yield
+            return
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0])
+            torch.backends.cudnn.benchmark = before[1]

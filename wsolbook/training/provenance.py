@@ -1,0 +1,43 @@
+"""Where a number comes from: versions, device, commit and command, without names of machines or folders."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("wsolbook", "torch", "torchvision", "numpy", "accelerate")
+
+
+def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return versions, device, threads and commit as plain values."""
+    device = torch.device(device)
+    return {
+        "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout this package runs from, with `+` when its code was changed since."""
+    root = Path(__file__).parents[2]
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "wsolbook")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
