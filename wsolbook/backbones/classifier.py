@@ -65,7 +65,7 @@ class Classifier(nn.Module):
 
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, n] | Int[Tensor, "n k"]
-    ) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
+    ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
         """Return the raw class activation map of each requested class."""
         from wsolbook.cam import cam
 
