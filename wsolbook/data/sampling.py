@@ -6,14 +6,11 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wsolbook.types import Batch, Samples
-
-Corrupt = Literal["raise", "skip"]
 
 
 def counter(*numbers: int) -> int:
@@ -49,7 +46,6 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-    corrupt: Corrupt = "raise",
 ) -> Iterator[Batch]:
     """Yield this process's share of the batch of every step in `steps`.
 
@@ -64,7 +60,6 @@ def training_batches(
             smaller than `world`, the processes left over receive its first sample.
         world: number of processes.
         workers: processes that read ahead; 0 reads in this one. The batches do not depend on it.
-        corrupt: `"raise"` stops at a picture that cannot be read; `"skip"` leaves it out of its batch.
 
     Raises:
         ValueError: on an empty data set.
@@ -78,7 +73,7 @@ def training_batches(
             epoch, index = batch_index(n, batch_size, seed, step)
             yield epoch, index[rank::world] or index[:1]
 
-    yield from _load(_View(data, corrupt), keys(), workers)
+    yield from _load(_View(data), keys(), workers)
 
 
 def evaluation_batches(
@@ -91,30 +86,18 @@ def evaluation_batches(
     """
     mine = range(rank, len(data), world)
     keys = [(None, tuple(mine[i : i + batch_size])) for i in range(0, len(mine), batch_size)]
-    yield from _load(_View(data, "raise"), keys, workers)
+    yield from _load(_View(data), keys, workers)
 
 
 class _View(Dataset):
     """A data set addressed by (epoch, indices), which is what workers are asked for."""
 
-    def __init__(self, data: Samples, corrupt: Corrupt) -> None:
-        self.data, self.corrupt = data, corrupt
+    def __init__(self, data: Samples) -> None:
+        self.data = data
 
     def __getitem__(self, key: tuple[int | None, Sequence[int]]) -> Batch:
         epoch, index = key
-        try:
-            return self.data.batch(index, epoch)
-        except (OSError, ValueError):
-            if self.corrupt == "raise":
-                raise
-            return self.data.batch([i for i in index if self._readable(i, epoch)], epoch)
-
-    def _readable(self, index: int, epoch: int | None) -> bool:
-        try:
-            self.data.batch([index], epoch)
-        except (OSError, ValueError):
-            return False
-        return True
+        return self.data.batch(index, epoch)
 
 
 def _load(view: _View, keys, workers: int) -> Iterator[Batch]:

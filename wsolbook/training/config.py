@@ -49,8 +49,6 @@ class TrainConfig:
         channels_last: memory layout that convolutions on recent processors and GPUs prefer.
         compile: compile the network with `torch.compile`.
         deterministic: use deterministic kernels where they exist.
-        corrupt: `"raise"` stops at a picture that cannot be read, `"skip"` leaves it out and logs it.
-        corrupt_limit: stop after so many skipped pictures.
         evaluate_every: epochs between evaluations; 0 evaluates at the end alone.
         best: name of the metric by which the best checkpoint is kept.
         log_every: steps between records of the log.
@@ -74,8 +72,6 @@ class TrainConfig:
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False
-    corrupt: Literal["raise", "skip"] = "raise"
-    corrupt_limit: int = 10
     evaluate_every: int = 1
     best: str = ""
     log_every: int = 10
@@ -112,7 +108,7 @@ class TrainConfig:
 
 
 _LEAST = {
-    "epochs": 1, "steps": 1, "batch_size": 1, "micro_batch": 0, "workers": 0, "corrupt_limit": 0,
+    "epochs": 1, "steps": 1, "batch_size": 1, "micro_batch": 0, "workers": 0,
     "evaluate_every": 0, "log_every": 1, "checkpoint_every": 0, "keep": 1, "images_every": 0,
 }  # fmt: skip
 
