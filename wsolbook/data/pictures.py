@@ -29,8 +29,8 @@ class Options(TypedDict, total=False):
 
     Attributes:
         size: side in pixels of what the network sees (default 224).
-        view: evaluation view: `"warp"` (default) resizes to `size` x `size` without keeping the aspect, the
-            evaluation protocol of Choe et al. 2020, boxes scaled and truncated; `"center"` and `"warp-center"`
+        view: evaluation view: `"warp"` (default) resizes to `size` x `size` without keeping the aspect: the
+            protocol of Choe et al. 2020, boxes scaled and truncated; `"center"` and `"warp-center"`
             crop the middle; `"original"` leaves the picture as it is, for mIoU at full size.
         augment: augmentation of the training view, a key of `augment.AUGMENTATIONS` (default `"wsol"`).
         seed: the augmentation of a sample is a function of (seed, epoch, index).
@@ -55,12 +55,14 @@ class Pictures:
         classes: names in the order of label columns.
         has_boxes: whether evaluation batches carry boxes.
         has_masks: whether evaluation batches carry masks.
+        masks_may_differ: whether masks may have another size than their pictures; warping makes them equal.
         skipped: which pictures were left out; in shared memory, so loader processes count into the same one.
     """
 
     classes: tuple[str, ...]
     has_boxes = False
     has_masks = False
+    masks_may_differ = False
 
     def __init__(
         self,
@@ -159,9 +161,10 @@ class Pictures:
         picture = read_image(
             path, min_side=self.min_side, needed=2 * self.size if self.view == "warp" else None
         )
-        boxes = self.boxes(index) if self.has_boxes else None
+        boxes = clip(self.boxes(index), full_size(picture)) if self.has_boxes else None
         mask = self.mask(index) if self.has_masks else None
-        if mask is not None and mask.shape != full_size(picture)[::-1]:
+        may_differ = self.masks_may_differ and self.view == "warp"
+        if mask is not None and not may_differ and mask.shape != full_size(picture)[::-1]:
             raise ValueError(f"{path}: picture and mask differ in size")
         seen = apply(self.test_steps, sample(picture, boxes, mask), generator(self.seed, -1, index))
         if boxes is not None:
@@ -178,6 +181,12 @@ class Pictures:
             log.warning("skipped sample %d: %s", index, error)
         if (count := int(self.skipped.sum())) > self.limit:
             raise kind(f"{count} pictures skipped, {self.limit} allowed; the last: {error}") from error
+
+
+def clip(boxes: Int[Tensor, "k 4"], size: tuple[int, int]) -> Int[Tensor, "k 4"]:
+    """Move corners that lie outside a picture of `size` (width, height) onto its border."""
+    width, height = size
+    return boxes.clamp(min=0).minimum(torch.tensor([width - 1, height - 1] * 2))
 
 
 def real_root(name: str) -> Path:

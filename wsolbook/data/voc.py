@@ -111,7 +111,7 @@ class VOC(Pictures):
         return torch.tensor([NUMBER[thing.name] for thing in self._things(index)], dtype=torch.long)
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Return the mask of picture `index` at full size: 0, class + 1, 255 on borders and difficult objects."""
+        """Return the mask of picture `index` at full size: 0, class + 1, 255 on borders."""
         path = self.root / (self.masks or "SegmentationClass") / f"{self.ids[index]}.png"
         mask = read_mask(path)
         if bool(((mask > len(CLASSES)) & (mask < 255)).any()):
