@@ -100,6 +100,7 @@ class Output:
     tensor: weakref.ref[Tensor]
     shape: tuple[int, ...]
     passive: bool
+    attended: bool = False
 
 
 @contextmanager
@@ -116,7 +117,12 @@ def outputs(network: nn.Module) -> Iterator[list[Output]]:
             passive = type(module).__module__ in PASSIVE
             seen.append(Output(name, weakref.ref(output), tuple(output.shape), passive))
 
-    handles = [
+    def read(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if seen and inputs and "attention" in type(module).__name__.lower():
+            seen[-1].attended = seen[-1].attended or seen[-1].tensor() is inputs[0]
+
+    handles = [module.register_forward_pre_hook(read) for module in network.modules()]
+    handles += [
         module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, module in network.named_modules()
         if name
@@ -140,6 +146,21 @@ def last_map(seen: list[Output]) -> str:
     raise ValueError(
         'no layer returns a map (n, channels, height, width); for a transformer pass reshape="tokens"'
     )
+
+
+def last_tokens(seen: list[Output]) -> str:
+    """Return the name of the layer whose output the last attention reads.
+
+    What comes later will not do: a class token reads the others for the last time there, so the
+    gradient of the scores with respect to the other tokens of any later layer is zero.
+
+    Raises:
+        ValueError: when no attention module reads the output of a layer.
+    """
+    for output in reversed(seen):
+        if output.attended:
+            return output.name
+    raise ValueError("no layer feeds an attention module: name the layer whose tokens to explain")
 
 
 def name_of(tensor: Tensor, seen: list[Output]) -> str:

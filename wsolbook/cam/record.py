@@ -1,0 +1,226 @@
+"""The one hook engine: a forward pass without a graph up to a layer and with one after it.
+
+Grad-CAM needs the gradient of a score with respect to one layer. What lies before that layer takes no part
+in it, so its forward pass runs as in inference; the layer's output becomes the leaf of a small graph, that of
+the head. Time and memory are those of inference, and the gradient is the full definition's, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from math import isqrt
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from wsolbook.cam.cam import require_finite, weighted_sum
+from wsolbook.cam.classes import Classes, Score, score
+from wsolbook.cam.heads import HeadWatch
+from wsolbook.cam.network import eager, locate, unwrap
+from wsolbook.types import Maps
+
+Reshape = Literal["tokens"] | tuple[int, int] | Callable[[Tensor], Tensor] | None
+
+
+class Tape:
+    """What `record` keeps of one forward pass: the activation of a layer and the graph that follows it.
+
+    Attributes:
+        layer: dotted name of the layer.
+        activation: its output, `(n, K, *space)`.
+    """
+
+    def __init__(self, layer: str, reshape: Reshape, differentiable: bool) -> None:
+        self.layer = layer
+        self.differentiable = differentiable
+        self._reshape = reshape
+        self._head = HeadWatch()
+        self._leaf: Tensor | None = None
+        self._passed_on: Tensor | None = None
+
+    def _capture(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+        """Start the graph here: the forward hook of the layer."""
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer {self.layer} returns a {type(output).__name__}, not a tensor; choose one inside it"
+            )
+        as_map(output, self._reshape, self.layer)
+        traced = self.differentiable and output.requires_grad
+        self._leaf = output if traced else output.detach().requires_grad_()
+        torch.set_grad_enabled(True)
+        self._passed_on = self._leaf.clone()  # an in-place ReLU may overwrite the copy, not the leaf
+        return self._passed_on
+
+    @property
+    def activation(self) -> Float[Tensor, "n K *space"]:
+        """The layer's output as a map, untouched by whatever the network did to it afterwards."""
+        return as_map(self._reached(), self._reshape, self.layer)
+
+    def gradients(self, scores: Float[Tensor, "n k"]) -> Float[Tensor, "n k K *space"]:
+        """Differentiate each column of the scores with respect to the activation.
+
+        Raises:
+            ValueError: when the layer was never reached or the scores do not depend on it.
+        """
+        leaf = self._reached()
+        if len(scores) != len(leaf):
+            raise ValueError(f"{len(scores)} rows of scores for the {len(leaf)} images that {self.layer} saw")
+        with torch.inference_mode(False), torch.enable_grad():
+            columns = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)
+            found = vjp(scores, leaf, columns[:, None].expand(-1, *scores.shape), self.differentiable)
+        if found is None:
+            raise ValueError(
+                f"the scores do not depend on layer {self.layer} through a graph: does the network run it "
+                "under its own torch.no_grad, or detach what follows?"
+            )
+        maps = as_map(found.flatten(0, 1), self._reshape, self.layer)
+        return maps.unflatten(0, found.shape[:2]).transpose(0, 1)
+
+    def weights(self, output: Any, classes: Classes | Score = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean gradient of each channel `(n, k, K)`, the scores and their classes, both `(n, k)`.
+
+        Where only global pooling and a linear layer follow, it is known without differentiating: the
+        class weights divided by the number of positions.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            scores, chosen = score(classes, output)
+        with self.arithmetic():
+            if self._pooled_head(output) and not callable(classes):
+                return self._head.weight()[chosen] / self.activation.shape[2:].numel(), scores, chosen
+            gradients = self.gradients(scores).flatten(3)
+            return (
+                gradients.mean(3, dtype=torch.promote_types(gradients.dtype, torch.float32)),
+                scores,
+                chosen,
+            )
+
+    def grad_cam(self, output: Any, classes: Classes | Score = None, *, counterfactual: bool = False) -> Maps:
+        """Compute Grad-CAM from the recorded pass; see `wsolbook.cam.grad_cam`.
+
+        Args:
+            output: what the network returned inside the block.
+            classes: as in `grad_cam`.
+            counterfactual: explain the negated score.
+        """
+        weights, scores, chosen = self.weights(output, classes)
+        with self.arithmetic():
+            signed = weighted_sum(-weights if counterfactual else weights, self.activation)
+            return self.rectified(signed, output, scores, chosen)
+
+    def rectified(self, signed: Tensor, output: Any, scores: Tensor, chosen: Tensor) -> Maps:
+        """Keep the positive part of signed maps and put it together with the network's logits.
+
+        Raises:
+            ValueError: when a map is not finite.
+        """
+        require_finite(signed, self.activation, self.layer)
+        logits = output if isinstance(output, Tensor) else scores
+        return Maps(signed.relu(), logits if self.differentiable else logits.detach(), chosen, self.layer)
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Inside the block, arithmetic on activations and gradients builds a graph only if it shall."""
+        with torch.inference_mode(False), torch.set_grad_enabled(self.differentiable):
+            yield
+
+    def _pooled_head(self, output: Any) -> bool:
+        """Say whether nothing but global pooling and a linear layer came between the layer and the output."""
+        read = self._head.map
+        untouched = read is not None and read is self._passed_on and read._version == 0
+        return untouched and not self._head.why_not(output)
+
+    def _reached(self) -> Tensor:
+        if self._leaf is None:
+            raise ValueError(f"layer {self.layer} was never reached in the forward pass")
+        return self._leaf
+
+
+@contextmanager
+def record(
+    model: nn.Module, layer: str | nn.Module, *, reshape: Reshape = None, differentiable: bool = False
+) -> Iterator[Tape]:
+    """Record one layer while the user runs the network inside the block.
+
+    Exact for whatever follows the layer: in-place and functional operations, branches, any head. Works
+    under `torch.no_grad`, `torch.inference_mode` and autocast, with frozen parameters, for compiled networks
+    (which run uncompiled inside the block) and under DDP. The block leaves behind no hook, no gradient and no
+    changed flag. The network runs in the mode it is in: call `model.eval()` unless you mean otherwise.
+
+    Args:
+        model: the network.
+        layer: dotted name or module; where it runs several times, its last output counts.
+        reshape: how to read the layer's output as a map `(n, K, h, w)`: None if it is one; `"tokens"` for a
+            transformer's `(n, tokens, K)` on a square grid, after up to five tokens of another kind, or
+            `(n, h, w, K)`; the grid `(h, w)`; or a function.
+        differentiable: keep the whole graph, so that a loss of the map reaches the parameters (GAIN).
+
+    Raises:
+        ValueError: when the network has no such layer, or its output is no map.
+    """
+    name, module = locate(unwrap(model), layer)
+    tape = Tape(name, reshape, differentiable)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(differentiable))
+        stack.enter_context(eager())
+        if isinstance(model, DistributedDataParallel) and not differentiable:
+            stack.enter_context(model.no_sync())
+        stack.callback(module.register_forward_hook(tape._capture).remove)
+        stack.enter_context(tape._head)
+        yield tape
+
+
+def as_map(tensor: Tensor, reshape: Reshape, layer: str) -> Float[Tensor, "n K *space"]:
+    """Return a layer's output, or its gradient, as a map.
+
+    Raises:
+        ValueError: when that is impossible, saying what to pass.
+    """
+    shape = tuple(tensor.shape)
+    if callable(reshape):
+        tensor = reshape(tensor)
+    elif reshape is not None and tensor.ndim > 3:
+        tensor = tensor.movedim(-1, 1)
+    elif reshape is not None and tensor.ndim == 3:
+        height, width = square_grid(shape[1], layer) if reshape == "tokens" else reshape
+        if height * width > shape[1]:
+            raise ValueError(f"layer {layer} returns {shape[1]} tokens, fewer than {height} x {width}")
+        tensor = tensor[:, shape[1] - height * width :].unflatten(1, (height, width)).movedim(-1, 1)
+    if tensor.ndim < 4:
+        hint = 'pass reshape="tokens"' if len(shape) == 3 else "choose an earlier layer"
+        raise ValueError(f"layer {layer} returns {shape}, not a map (n, channels, height, width): {hint}")
+    return tensor
+
+
+def square_grid(tokens: int, layer: str) -> tuple[int, int]:
+    """Return the sides of the square that the last tokens form, after at most five others."""
+    for others in range(min(6, tokens)):
+        side = isqrt(tokens - others)
+        if side * side == tokens - others:
+            return side, side
+    raise ValueError(f"the {tokens} tokens of layer {layer} form no square: pass the grid as reshape=(h, w)")
+
+
+def vjp(scores: Tensor, leaf: Tensor, cotangents: Tensor, create_graph: bool) -> Tensor | None:
+    """Pull k cotangents `(k, *scores.shape)` back to the leaf in one batched pass, `(k, *leaf.shape)`.
+
+    Returns None when the scores do not depend on the leaf.
+    """
+    if not scores.requires_grad:
+        return None
+    keep = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True}
+    if len(cotangents) == 1:
+        (found,) = torch.autograd.grad(scores, leaf, cotangents[0], **keep)
+        return None if found is None else found[None]
+    try:
+        (found,) = torch.autograd.grad(scores, leaf, cotangents, is_grads_batched=True, **keep)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        rows = [torch.autograd.grad(scores, leaf, c, **keep)[0] for c in cotangents]  # no batching rule
+        return None if rows[0] is None else torch.stack(rows)
+    return found

@@ -1,0 +1,168 @@
+"""Five relatives of Grad-CAM: the same recorded pass, another rule from activation and gradient to map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from wsolbook.cam.cam import weighted_sum
+from wsolbook.cam.classes import Classes, Score, score
+from wsolbook.cam.grad_cam import trace
+from wsolbook.cam.network import eager, evaluating, forward, unwrap
+from wsolbook.cam.record import Reshape
+from wsolbook.types import Maps
+
+Images = Float[Tensor, "n _ *space"]
+Layer = str | nn.Module | None
+Rule = Callable[
+    [Tensor, Tensor], Tensor
+]  # activation (n, 1, K, space), gradient (n, k, K, space) -> (n, k, space)
+
+
+def hires_cam(
+    model: nn.Module,
+    images: Images,
+    classes: Classes | Score = None,
+    layer: Layer = None,
+    *,
+    reshape: Reshape = None,
+) -> Maps:
+    """Compute HiRes-CAM (Draelos and Carin 2020): `ReLU(sum_k G^k A^k)`, the gradient not averaged over space.
+
+    Arguments, result and errors are those of `grad_cam`; on a network that ends in global average pooling and a
+    linear layer so is the map.
+    """
+    return _by_rule(model, images, classes, layer, reshape, lambda a, g: (g * a).sum(2))
+
+
+def layer_cam(
+    model: nn.Module,
+    images: Images,
+    classes: Classes | Score = None,
+    layer: Layer = None,
+    *,
+    reshape: Reshape = None,
+) -> Maps:
+    """Compute LayerCAM (Jiang et al. 2021, equation 6): `ReLU(sum_k ReLU(G^k) A^k)`, meant for early layers too.
+
+    Arguments, result and errors are those of `grad_cam`.
+    """
+    return _by_rule(model, images, classes, layer, reshape, lambda a, g: (g.relu() * a).sum(2))
+
+
+def xgrad_cam(
+    model: nn.Module,
+    images: Images,
+    classes: Classes | Score = None,
+    layer: Layer = None,
+    *,
+    reshape: Reshape = None,
+) -> Maps:
+    """Compute XGrad-CAM (Fu et al. 2020, equation 8): channel weights `sum G^k A^k / sum A^k`.
+
+    A channel whose activations sum to zero gets weight zero. Arguments, result and errors are those of `grad_cam`.
+    """
+
+    def rule(a: Tensor, g: Tensor) -> Tensor:
+        total = a.sum(3, keepdim=True)
+        weights = (g * a).sum(3, keepdim=True) / torch.where(total == 0, torch.inf, total)
+        return (weights * a).sum(2)
+
+    return _by_rule(model, images, classes, layer, reshape, rule)
+
+
+def grad_cam_plus_plus(
+    model: nn.Module,
+    images: Images,
+    classes: Classes | Score = None,
+    layer: Layer = None,
+    *,
+    reshape: Reshape = None,
+) -> Maps:
+    """Compute Grad-CAM++ (Chattopadhay et al. 2018, equations 14 and 19).
+
+    The score is the exponential of the logit, so the higher derivatives are powers of the gradient G:
+    `alpha = G^2 / (2 G^2 + sum A G^3)`, and `w_k = sum alpha ReLU(G)`. The common factor `exp(logit)` of the
+    weights scales a map as a whole; it would overflow, so it is left out. Arguments, result and errors are
+    those of `grad_cam`.
+    """
+
+    def rule(a: Tensor, g: Tensor) -> Tensor:
+        below = 2 * g**2 + a.sum(3, keepdim=True) * g**3
+        alpha = torch.where(below == 0, 0, g**2 / torch.where(below == 0, 1, below))
+        weights = (alpha * g.relu()).sum(3, keepdim=True)
+        return (weights * a).sum(2)
+
+    return _by_rule(model, images, classes, layer, reshape, rule)
+
+
+def score_cam(
+    model: nn.Module,
+    images: Images,
+    classes: Classes | Score = None,
+    layer: Layer = None,
+    *,
+    reshape: Reshape = None,
+    batch_size: int = 32,
+) -> Maps:
+    """Compute Score-CAM (Wang et al. 2020, algorithm 1): weights from masked forward passes, no gradient.
+
+    Each channel, resized and scaled into [0, 1], masks the image; the rise of the score over that of an
+    all-zero image, softmaxed over channels, is its weight. It costs a forward pass for each of the K channels.
+    Arguments, result and errors are those of `grad_cam`.
+
+    Args:
+        model: the network.
+        images: network input, `(n, channels, h, w)`.
+        classes: as in `grad_cam`.
+        layer: as in `grad_cam`.
+        reshape: as in `grad_cam`.
+        batch_size: masked images in one forward pass.
+    """
+    network = unwrap(model)
+    with (
+        trace(model, images, layer, reshape) as (tape, output),
+        torch.no_grad(),
+        evaluating(network),
+        eager(),
+    ):
+        scores, chosen = score(classes, output)
+        wanted = classes if callable(classes) else chosen
+
+        def scored(pictures: Tensor, image: int) -> Tensor:
+            which = wanted if callable(wanted) else wanted[image].expand(len(pictures), -1)
+            return score(which, forward(network, pictures))[0]
+
+        weights = []
+        for i, (picture, channels) in enumerate(zip(images, tape.activation, strict=True)):
+            rises = [
+                scored(picture * _masks(part, picture.shape[1:]), i) for part in channels.split(batch_size)
+            ]
+            weights.append((torch.cat(rises) - scored(torch.zeros_like(picture)[None], i)).softmax(0).T)
+        return tape.rectified(weighted_sum(torch.stack(weights), tape.activation), output, scores, chosen)
+
+
+def _masks(channels: Float[Tensor, K * space], size: torch.Size) -> Float[Tensor, "K 1 *size"]:
+    """Resize each channel to the image and scale it into [0, 1]; a constant one masks everything."""
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    large = F.interpolate(channels[:, None], size=size, mode=mode, align_corners=False)
+    lifted = large - large.flatten(1).amin(1).view(-1, 1, *[1] * len(size))
+    peak = lifted.flatten(1).amax(1).view(-1, 1, *[1] * len(size))
+    return lifted / torch.where(peak == 0, 1, peak)
+
+
+def _by_rule(
+    model: nn.Module, images: Tensor, classes: Classes | Score, layer: Layer, reshape: Reshape, rule: Rule
+) -> Maps:
+    with trace(model, images, layer, reshape) as (tape, output):
+        with torch.inference_mode(False), torch.enable_grad():
+            scores, chosen = score(classes, output)
+        with tape.arithmetic():
+            activation, gradients = tape.activation, tape.gradients(scores)
+            precise = torch.promote_types(activation.dtype, torch.float32)
+            flat = rule(activation.flatten(2)[:, None].to(precise), gradients.flatten(3).to(precise))
+            return tape.rectified(flat.unflatten(2, activation.shape[2:]), output, scores, chosen)
