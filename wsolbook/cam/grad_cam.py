@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -52,19 +51,18 @@ def grad_cam(
         TypeError: when the images are not floating point or the classes not integers.
         ValueError: when layer, classes or images do not fit the network, or a map is not finite.
     """
-    with trace(model, images, layer, reshape, differentiable) as (tape, output):
-        return tape.grad_cam(output, classes, counterfactual=counterfactual)
+    tape, output = trace(model, images, layer, reshape, differentiable)
+    return tape.grad_cam(output, classes, counterfactual=counterfactual)
 
 
-@contextmanager
 def trace(
     model: nn.Module,
     images: Tensor,
     layer: str | nn.Module | None,
     reshape: Reshape,
     differentiable: bool = False,
-) -> Iterator[tuple[Tape, Any]]:
-    """Run the network once and yield the tape of its layer together with its output."""
+) -> tuple[Tape, Any]:
+    """Run the network once and return the tape of its layer together with its output."""
     network = unwrap(model)
     mode = nullcontext() if differentiable else evaluating(network)
     with mode:
@@ -72,7 +70,7 @@ def trace(
             layer = default_layer(network, images, reshape)
         with record(network, layer, reshape=reshape, differentiable=differentiable) as tape:
             output = forward(network, images.clone() if images.is_inference() else images)
-    yield tape, output
+    return tape, output
 
 
 _known: WeakKeyDictionary[nn.Module, dict[bool, str]] = WeakKeyDictionary()

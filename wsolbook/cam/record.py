@@ -92,11 +92,8 @@ class Tape:
             if self._pooled_head(output) and not callable(classes):
                 return self._head.weight()[chosen] / self.activation.shape[2:].numel(), scores, chosen
             gradients = self.gradients(scores).flatten(3)
-            return (
-                gradients.mean(3, dtype=torch.promote_types(gradients.dtype, torch.float32)),
-                scores,
-                chosen,
-            )
+            precise = torch.promote_types(gradients.dtype, torch.float32)
+            return gradients.mean(3, dtype=precise), scores, chosen
 
     def grad_cam(self, output: Any, classes: Classes | Score = None, *, counterfactual: bool = False) -> Maps:
         """Compute Grad-CAM from the recorded pass; see `wsolbook.cam.grad_cam`.

@@ -18,9 +18,8 @@ from wsolbook.types import Maps
 
 Images = Float[Tensor, "n _ *space"]
 Layer = str | nn.Module | None
-Rule = Callable[
-    [Tensor, Tensor], Tensor
-]  # activation (n, 1, K, space), gradient (n, k, K, space) -> (n, k, space)
+# From activation (n, 1, K, positions) and gradient (n, k, K, positions) to signed map (n, k, positions).
+Rule = Callable[[Tensor, Tensor], Tensor]
 
 
 def hires_cam(
@@ -33,8 +32,8 @@ def hires_cam(
 ) -> Maps:
     """Compute HiRes-CAM (Draelos and Carin 2020): `ReLU(sum_k G^k A^k)`, the gradient not averaged over space.
 
-    Arguments, result and errors are those of `grad_cam`; on a network that ends in global average pooling and a
-    linear layer so is the map.
+    Arguments, result and errors are those of `grad_cam`; on a network that ends in global average pooling
+    and a linear layer so is the map.
     """
     return _by_rule(model, images, classes, layer, reshape, lambda a, g: (g * a).sum(2))
 
@@ -47,7 +46,7 @@ def layer_cam(
     *,
     reshape: Reshape = None,
 ) -> Maps:
-    """Compute LayerCAM (Jiang et al. 2021, equation 6): `ReLU(sum_k ReLU(G^k) A^k)`, meant for early layers too.
+    """Compute LayerCAM (Jiang et al. 2021): `ReLU(sum_k ReLU(G^k) A^k)`, meant for early layers too.
 
     Arguments, result and errors are those of `grad_cam`.
     """
@@ -64,7 +63,8 @@ def xgrad_cam(
 ) -> Maps:
     """Compute XGrad-CAM (Fu et al. 2020, equation 8): channel weights `sum G^k A^k / sum A^k`.
 
-    A channel whose activations sum to zero gets weight zero. Arguments, result and errors are those of `grad_cam`.
+    A channel whose activations sum to zero gets weight zero. Arguments, result and errors are those of
+    `grad_cam`.
     """
 
     def rule(a: Tensor, g: Tensor) -> Tensor:
@@ -112,8 +112,8 @@ def score_cam(
     """Compute Score-CAM (Wang et al. 2020, algorithm 1): weights from masked forward passes, no gradient.
 
     Each channel, resized and scaled into [0, 1], masks the image; the rise of the score over that of an
-    all-zero image, softmaxed over channels, is its weight. It costs a forward pass for each of the K channels.
-    Arguments, result and errors are those of `grad_cam`.
+    all-zero image, softmaxed over channels, is its weight. It costs a forward pass for each of the K
+    channels. Result and errors are those of `grad_cam`.
 
     Args:
         model: the network.
@@ -124,12 +124,8 @@ def score_cam(
         batch_size: masked images in one forward pass.
     """
     network = unwrap(model)
-    with (
-        trace(model, images, layer, reshape) as (tape, output),
-        torch.no_grad(),
-        evaluating(network),
-        eager(),
-    ):
+    tape, output = trace(model, images, layer, reshape)
+    with torch.no_grad(), evaluating(network), eager():
         scores, chosen = score(classes, output)
         wanted = classes if callable(classes) else chosen
 
@@ -146,7 +142,7 @@ def score_cam(
         return tape.rectified(weighted_sum(torch.stack(weights), tape.activation), output, scores, chosen)
 
 
-def _masks(channels: Float[Tensor, K * space], size: torch.Size) -> Float[Tensor, "K 1 *size"]:
+def _masks(channels: Float[Tensor, "K *space"], size: torch.Size) -> Float[Tensor, "K 1 *size"]:
     """Resize each channel to the image and scale it into [0, 1]; a constant one masks everything."""
     mode = "bilinear" if len(size) == 2 else "trilinear"
     large = F.interpolate(channels[:, None], size=size, mode=mode, align_corners=False)
@@ -158,11 +154,11 @@ def _masks(channels: Float[Tensor, K * space], size: torch.Size) -> Float[Tensor
 def _by_rule(
     model: nn.Module, images: Tensor, classes: Classes | Score, layer: Layer, reshape: Reshape, rule: Rule
 ) -> Maps:
-    with trace(model, images, layer, reshape) as (tape, output):
-        with torch.inference_mode(False), torch.enable_grad():
-            scores, chosen = score(classes, output)
-        with tape.arithmetic():
-            activation, gradients = tape.activation, tape.gradients(scores)
-            precise = torch.promote_types(activation.dtype, torch.float32)
-            flat = rule(activation.flatten(2)[:, None].to(precise), gradients.flatten(3).to(precise))
-            return tape.rectified(flat.unflatten(2, activation.shape[2:]), output, scores, chosen)
+    tape, output = trace(model, images, layer, reshape)
+    with torch.inference_mode(False), torch.enable_grad():
+        scores, chosen = score(classes, output)
+    with tape.arithmetic():
+        activation, gradients = tape.activation, tape.gradients(scores)
+        precise = torch.promote_types(activation.dtype, torch.float32)
+        flat = rule(activation.flatten(2)[:, None].to(precise), gradients.flatten(3).to(precise))
+        return tape.rectified(flat.unflatten(2, activation.shape[2:]), output, scores, chosen)
