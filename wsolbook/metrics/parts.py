@@ -1,0 +1,138 @@
+"""What only a world that we draw allows: which parts a map covers, and which the network used.
+
+A map should show the whole object. Whether it does is `part_coverage`. Whether a map that misses the body is
+wrong, or whether the network does not look at the body, is another question: remove the body, all else equal,
+and see what happens to the logit. That is `part_importance`, the causal truth against which maps are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from wsolbook.metrics.pixels import PixelAP
+
+PARTS = ("head", "body", "limbs")
+
+
+def part_coverage(
+    maps: Float[Tensor, "n h w"],
+    parts: Bool[Tensor, "n p h w"],
+    threshold: float,
+    names: Sequence[str] = PARTS,
+) -> dict[str, float]:
+    """Return the share of each part's pixels, pooled over the set, that score at least `threshold`.
+
+    Args:
+        maps: localization maps in [0, 1].
+        parts: where each part is; background is what no part covers.
+        threshold: in [0, 1], for example from `best_threshold`.
+        names: of the parts, in their order.
+
+    Returns:
+        Recall in [0, 1] of each part and of `"background"`; NaN for a part that no image shows.
+
+    Raises:
+        ValueError: when shapes, names or ranges do not fit.
+    """
+    if maps.shape != parts[:, 0].shape or len(names) != parts.shape[1]:
+        raise ValueError(
+            f"maps are {tuple(maps.shape)} but parts {tuple(parts.shape)}, with {len(names)} names of parts"
+        )
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
+    on = maps >= threshold
+    areas = torch.cat([parts, ~parts.any(1, keepdim=True)], 1)
+    covered = (areas & on[:, None]).sum((0, 2, 3)).double()
+    share = covered / areas.sum((0, 2, 3))
+    return dict(zip((*names, "background"), share.tolist(), strict=True))
+
+
+def best_threshold(
+    maps: Float[Tensor, "n h w"], masks: UInt8[Tensor, "n h w"], thresholds: int = 1000
+) -> float:
+    """Return the one threshold that gives the highest pixel IoU with the foreground, pooled over the set.
+
+    Args:
+        maps: localization maps in [0, 1].
+        masks: 0 background, 255 ignore, anything else foreground.
+        thresholds: length of the grid 0, d, 2d, ... < 1, to which 1 is added.
+
+    Raises:
+        ValueError: as `PixelAP.update` and `PixelAP.compute`.
+    """
+    pixels = PixelAP(thresholds)
+    pixels.update(maps, masks)
+    return pixels.best_threshold()[0]
+
+
+def part_evidence(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> Float[Tensor, "n p"]:
+    """Return the mean of each map over each part; NaN where the image does not show the part."""
+    return (maps[:, None] * parts).sum((2, 3)) / parts.sum((2, 3))
+
+
+@torch.no_grad()
+def part_importance(
+    model: Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n c"]],
+    whole: Float[Tensor, "n 3 h w"],
+    without: Mapping[str, Float[Tensor, "n 3 h w"]],
+    classes: Int[Tensor, " n"],
+) -> dict[str, Float[Tensor, " n"]]:
+    """Return how far the logit of the true class falls when a part is removed, all else equal.
+
+    Args:
+        model: network images to logits, in evaluation mode.
+        whole: network input with every part.
+        without: for each part, the same images drawn without it.
+        classes: true class of each image.
+
+    Returns:
+        For each part the fall of the logit of each image; positive where the network used the part.
+
+    Raises:
+        ValueError: when the sets of images differ in shape.
+    """
+    for name, images in without.items():
+        if images.shape != whole.shape:
+            raise ValueError(
+                f"images without {name} are {tuple(images.shape)}, whole ones {tuple(whole.shape)}"
+            )
+
+    def score(images: Tensor) -> Tensor:
+        return model(images).gather(1, classes[:, None].to(images.device))[:, 0]
+
+    complete = score(whole)
+    return {name: complete - score(images) for name, images in without.items()}
+
+
+def rank_agreement(evidence: Float[Tensor, "n p"], importance: Float[Tensor, "n p"]) -> Float[Tensor, " n"]:
+    """Return, for each image, Spearman's rank correlation of the evidence in its parts with their importance.
+
+    Args:
+        evidence: for example from `part_evidence`; parts that are NaN in either argument are left out.
+        importance: for example from `part_importance`, stacked in the same order of parts.
+
+    Returns:
+        Values in [-1, 1]; NaN for an image with fewer than two parts, or where one side has no order.
+    """
+    agreement = torch.full((len(evidence),), torch.nan, dtype=torch.float64)
+    for i, (a, b) in enumerate(
+        zip(evidence.double().cpu().numpy(), importance.double().cpu().numpy(), strict=True)
+    ):
+        known = np.isfinite(a) & np.isfinite(b)
+        ranks_a, ranks_b = _ranks(a[known]), _ranks(b[known])
+        spread = ranks_a.std() * ranks_b.std() if known.sum() > 1 else 0.0
+        if spread > 0:
+            agreement[i] = float(((ranks_a - ranks_a.mean()) * (ranks_b - ranks_b.mean())).mean() / spread)
+    return agreement
+
+
+def _ranks(values: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """Rank from 1; equal values share the mean of their ranks."""
+    below = (values[None] < values[:, None]).sum(1)
+    equal = (values[None] == values[:, None]).sum(1)
+    return below + (equal + 1) / 2
