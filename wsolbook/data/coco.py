@@ -19,7 +19,7 @@ Region = list[list[float]] | dict[str, Any]
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: class column, inclusive corners, region (polygons or run lengths), whether it is a crowd."""
+    """One object: class column, inclusive corners, region (polygons or run lengths), crowd or not."""
 
     label: int
     box: tuple[int, int, int, int]
@@ -101,7 +101,7 @@ def _run_lengths(region: dict[str, Any]) -> UInt8[Tensor, "h w"]:
 
 
 def _uncompress(text: str) -> list[int]:
-    """Decode the text form: 5 bits a character, low first; from the fourth run on, the change since two before."""
+    """Decode the text form: 5 bits a character, low first; from the fourth run on, changes since two ago."""
     runs: list[int] = []
     value, shift = 0, 0
     for character in text:

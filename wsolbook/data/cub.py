@@ -23,8 +23,8 @@ class CUB(Pictures):
         root: the folder CUB_200_2011, or the one that holds it.
         split: "train" (5,994 pictures) or "test" (5,794).
         corners: what the far corner of a box is. `"protocol"` takes x + width, y + height as the evaluation
-            protocol of Choe et al. 2020 does, one pixel beyond the object but never beyond the picture: needed
-            for comparable numbers, and equal to the published lists for all 11,788 pictures.
+            protocol of Choe et al. 2020 does, one pixel beyond the object but never beyond the picture:
+            needed for comparable numbers, and equal to the published lists for all 11,788 pictures.
             `"inclusive"` takes the object's last pixel, x + width - 1.
         masks: evaluation masks from the separate segmentation archive (folder `segmentations` beside
             images.txt or beside the root): pixels that at least this share of annotators marked, in (0, 1];

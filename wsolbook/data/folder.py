@@ -32,8 +32,8 @@ class Entry:
 class Folder(Pictures):
     """Pictures of one's own.
 
-    `Folder(root)` reads `root/CLASS/anything.jpg`, at any depth below the class. `from_csv` and `from_coco` read
-    pictures with several classes and boxes; COCO annotations bring masks too.
+    `Folder(root)` reads `root/CLASS/anything.jpg`, at any depth below the class. `from_csv` and `from_coco`
+    read pictures with several classes and boxes; COCO annotations bring masks too.
 
     Args:
         root: holds one folder for each class.
@@ -95,7 +95,7 @@ class Folder(Pictures):
 
     @classmethod
     def from_coco(cls, annotations: str | Path, images: str | Path, **options: Unpack[Options]) -> Folder:
-        """Read COCO annotations: classes in the order of their ids, boxes, masks; crowds become ignore regions.
+        """Read COCO annotations: classes in the order of their ids, boxes, masks; crowds are ignored regions.
 
         Args:
             annotations: the JSON file.
@@ -104,7 +104,7 @@ class Folder(Pictures):
 
         Raises:
             OSError: when the file is missing.
-            ValueError: naming the file, when it is not of the format, or has more than 254 classes with masks.
+            ValueError: naming the file, when it is not of the format, or has masks of more than 254 classes.
         """
         annotations = Path(annotations)
         classes, rows = coco.read(annotations)

@@ -23,8 +23,8 @@ LISTS = {"train": "train_cls", "train_loc": "train_loc", "val": "val"}
 class ILSVRC(Pictures):
     """ILSVRC2012 in the layout of the CLS-LOC archive.
 
-    Label columns are WordNet ids in alphabetical order, as in torchvision and the protocol of Choe et al. 2020;
-    every number read from another source is converted (see `wsolbook.data.synsets`).
+    Label columns are WordNet ids in alphabetical order, as in torchvision and the protocol of Choe et al.
+    2020; every number read from another source is converted (see `wsolbook.data.synsets`).
 
     Args:
         root: the folder ILSVRC (with Data, Annotations, ImageSets), or one that holds it.

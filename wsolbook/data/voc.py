@@ -142,6 +142,16 @@ def read_ids(path: Path) -> list[str]:
     return ids
 
 
+def palette() -> UInt8[Tensor, "256 3"]:
+    """Return the color of each mask value: its bits, dealt to red, green and blue in turn, highest first."""
+    values = torch.arange(256).unsqueeze(1)
+    channels = torch.arange(3)
+    colors = torch.zeros(256, 3, dtype=torch.long)
+    for bit in range(8):
+        colors |= ((values >> (3 * bit + channels)) & 1) << (7 - bit)
+    return colors.to(torch.uint8)
+
+
 def _list_file(folder: Path, split: str | Path) -> Path:
     if isinstance(split, Path) or Path(split).suffix == ".txt":
         return Path(split)
