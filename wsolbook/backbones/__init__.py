@@ -23,7 +23,7 @@ from wsolbook.backbones.weights import imagenet_state, read_state, rename, trans
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import atomic
 
-__all__ = ["BACKBONES", "Classifier", "build", "load", "read_state", "save"]
+__all__ = ["BACKBONES", "FORMAT", "Classifier", "Padding", "build", "load", "read_state", "save"]
 
 Padding = Literal["symmetric", "tf-same"]
 

@@ -53,7 +53,8 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
     Raises:
         OSError: without a connection, saying what to pass instead.
     """
-    entry = get_model_weights(name)["IMAGENET1K_V1"]
+    entries = get_model_weights(name)
+    entry = getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
     try:
         return dict(entry.get_state_dict(progress=True, check_hash=True))
     except (OSError, RuntimeError) as error:
