@@ -1,8 +1,10 @@
 """Boxes, pixels, segmentation and localization errors: every number that the book reports."""
 
 from wsolbook.metrics.accuracy import BoxAccuracy
-from wsolbook.metrics.boxes import box_above, box_iou, boxes_from_map, frame_boxes
+from wsolbook.metrics.boxes import box_above, box_iou, boxes_from_map
 from wsolbook.metrics.counts import Counts, reduce
+from wsolbook.metrics.frame import frame_boxes, frame_maps, frame_masks
+from wsolbook.metrics.localization import LocalizationError
 from wsolbook.metrics.parts import (
     best_threshold,
     part_coverage,
@@ -11,19 +13,29 @@ from wsolbook.metrics.parts import (
     rank_agreement,
 )
 from wsolbook.metrics.pixels import PixelAP
+from wsolbook.metrics.released import loose_and_tight, released_boxes, two_two_one
+from wsolbook.metrics.segmentation import ConfusionMatrix, SeedIoU
 
 __all__ = [
     "BoxAccuracy",
+    "ConfusionMatrix",
     "Counts",
+    "LocalizationError",
     "PixelAP",
+    "SeedIoU",
     "best_threshold",
     "box_above",
     "box_iou",
     "boxes_from_map",
     "frame_boxes",
+    "frame_maps",
+    "frame_masks",
+    "loose_and_tight",
     "part_coverage",
     "part_evidence",
     "part_importance",
     "rank_agreement",
     "reduce",
+    "released_boxes",
+    "two_two_one",
 ]

@@ -65,7 +65,7 @@ class BoxAccuracy(Counts):
 
         Args:
             maps: one map an image, of its true class, in [0, 1], at the size in which `boxes` are given
-                (the protocol: 224x224, see `frame_boxes`).
+                (the protocol: 224x224, see `wsolbook.metrics.frame`).
             boxes: the ground truth of each image: one box, or a tensor of several.
 
         Raises:

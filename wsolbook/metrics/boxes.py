@@ -140,21 +140,3 @@ def box_above(localization_map: Float[Tensor, "h w"], threshold: float = 0.2) ->
         return torch.tensor([0, 0, width - 1, height - 1])
     kept = (localization_map > threshold * peak).detach().cpu().numpy()
     return torch.from_numpy(search.most_pixels(kept)).long()
-
-
-def frame_boxes(
-    boxes: Num[Tensor, "k 4"], image_size: tuple[int, int], size: int = 224
-) -> Int[Tensor, "k 4"]:
-    """Bring boxes of a picture into the square frame in which the protocol compares them.
-
-    Args:
-        boxes: inclusive corners in pixels of the picture.
-        image_size: its height and width.
-        size: side of the frame; the aspect of the picture is not kept.
-
-    Returns:
-        Corners scaled by size / width and size / height and truncated, as published numbers have them.
-    """
-    require_boxes(boxes)
-    height, width = image_size
-    return (boxes.double() * size / boxes.new_tensor([width, height] * 2, dtype=torch.float64)).long()
