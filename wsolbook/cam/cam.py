@@ -65,7 +65,7 @@ def require_finite(values: Tensor, activation: Tensor, layer: str) -> None:
     if finite.all():
         return
     image = int((~finite).nonzero()[0])
-    culprit = "gradient" if torch.isfinite(activation[image]).all() else "activation"
+    culprit = "weight" if torch.isfinite(activation[image]).all() else "activation"
     raise ValueError(
-        f"the map of image {image} is not finite: the {culprit} at layer {layer} holds NaN or infinity"
+        f"the map of image {image} is not finite: the {culprit} of layer {layer} is NaN or infinite"
     )

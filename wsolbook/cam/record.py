@@ -89,11 +89,12 @@ class Tape:
         with torch.inference_mode(False), torch.enable_grad():
             scores, chosen = score(classes, output)
         with self.arithmetic():
+            precise = torch.promote_types(self.activation.dtype, torch.float32)
             if self._pooled_head(output) and not callable(classes):
-                return self._head.weight()[chosen] / self.activation.shape[2:].numel(), scores, chosen
-            gradients = self.gradients(scores).flatten(3)
-            precise = torch.promote_types(gradients.dtype, torch.float32)
-            return gradients.mean(3, dtype=precise), scores, chosen
+                weights = self._head.weight()[chosen].to(precise) / self.activation.shape[2:].numel()
+            else:
+                weights = self.gradients(scores).flatten(3).mean(3, dtype=precise)
+        return weights, scores, chosen
 
     def grad_cam(self, output: Any, classes: Classes | Score = None, *, counterfactual: bool = False) -> Maps:
         """Compute Grad-CAM from the recorded pass; see `wsolbook.cam.grad_cam`.

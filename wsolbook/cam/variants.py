@@ -30,7 +30,7 @@ def hires_cam(
     *,
     reshape: Reshape = None,
 ) -> Maps:
-    """Compute HiRes-CAM (Draelos and Carin 2020): `ReLU(sum_k G^k A^k)`, the gradient not averaged over space.
+    """Compute HiRes-CAM (Draelos and Carin 2020): `ReLU(sum_k G^k A^k)`, the gradient not averaged.
 
     Arguments, result and errors are those of `grad_cam`; on a network that ends in global average pooling
     and a linear layer so is the map.
