@@ -28,7 +28,7 @@ class Batch:
 
     images: Float[Tensor, "n 3 h w"]
     labels: Float[Tensor, "n c"]
-    index: Int[Tensor, n]
+    index: Int[Tensor, "n"]
     boxes: list[Num[Tensor, "_ 4"]] | None = None
     masks: UInt8[Tensor, "n h w"] | None = None
 
@@ -58,7 +58,7 @@ class Maps:
     """
 
     values: Float[Tensor, "n k *space"]
-    logits: Float[Tensor, n * c]
+    logits: Float[Tensor, "n *c"]
     classes: Int[Tensor, "n k"]
     layer: str = ""
 
@@ -97,7 +97,7 @@ class Localizer(Protocol):
         ...
 
     def maps(
-        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, n] | Int[Tensor, "n k"]
+        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
     ) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
         """Return the raw localization map of each requested class."""
         ...
