@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -115,6 +115,26 @@ class BoxAccuracy(Counts):
             "acc": {o: float(accuracy[k, best[k]]) for k, o in enumerate(self.iou)},
             "thresholds": {o: float(self.thresholds[best[k]]) for k, o in enumerate(self.iou)},
         }
+
+    def at(self, thresholds: Mapping[float, float]) -> dict[str, Any]:
+        """Return the accuracy in percent at thresholds chosen elsewhere, one for each overlap.
+
+        Args:
+            thresholds: of the grid, for example `few.compute()["thresholds"]` of a small labelled split.
+
+        Raises:
+            ValueError: when an overlap lacks its threshold, or that is not in the grid; or as `compute`.
+        """
+        accuracy = self.curve()
+        acc = {}
+        for k, overlap in enumerate(self.iou):
+            places = np.flatnonzero(self.thresholds == thresholds.get(overlap))
+            if len(places) == 0:
+                raise ValueError(
+                    f"no threshold of the grid is given for overlap {overlap}: {dict(thresholds)}"
+                )
+            acc[overlap] = float(accuracy[k, places[0]])
+        return {"v2": sum(acc.values()) / len(acc), "acc": acc}
 
     def curve(self) -> Float[np.ndarray, "overlaps thresholds"]:
         """Return the accuracy in percent for each overlap at each of `self.thresholds`."""
