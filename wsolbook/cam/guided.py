@@ -102,6 +102,7 @@ def pixel_gradients(
             torch.autograd.grad(column.sum(), pixels, retain_graph=True)[0] for column in scores.unbind(1)
         ]
     values = torch.stack(rows, 1)
+    require_finite(scores, images, "input")  # a ReLU that blocks the gradient would hide it
     require_finite(values, images, "input")
     return Maps(values, (output if isinstance(output, Tensor) else scores).detach(), chosen, "input")
 

@@ -86,15 +86,14 @@ def grad_cam_plus_plus(
     """Compute Grad-CAM++ (Chattopadhay et al. 2018, equations 14 and 19).
 
     The score is the exponential of the logit, so the higher derivatives are powers of the gradient G:
-    `alpha = G^2 / (2 G^2 + sum A G^3)`, and `w_k = sum alpha ReLU(G)`. The common factor `exp(logit)` of the
-    weights scales a map as a whole; it would overflow, so it is left out. Arguments, result and errors are
-    those of `grad_cam`.
+    `alpha = G^2 / (2 G^2 + sum A G^3) = 1 / (2 + sum A G)`, and `w_k = sum alpha ReLU(G)`. The common factor
+    `exp(logit)` of the weights scales a map as a whole; it would overflow, so it is left out. Arguments,
+    result and errors are those of `grad_cam`.
     """
 
     def rule(a: Tensor, g: Tensor) -> Tensor:
-        below = 2 * g**2 + a.sum(3, keepdim=True) * g**3
-        alpha = torch.where(below == 0, 0, g**2 / torch.where(below == 0, 1, below))
-        weights = (alpha * g.relu()).sum(3, keepdim=True)
+        below = 2 + a.sum(3, keepdim=True) * g
+        weights = (g.relu() / torch.where(below == 0, torch.inf, below)).sum(3, keepdim=True)
         return (weights * a).sum(2)
 
     return _by_rule(model, images, classes, layer, reshape, rule)
