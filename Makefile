@@ -10,12 +10,13 @@ TEST := $(VENV)/.test-installed
 THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export WSOLBOOK_PROFILE := book
+CHECKS := check-lint check-types check-package check-slow check-pairs check-style check-notebooks \
+	check-pages check-browser
 HEAD = @printf '\n== %s\n'
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks pair publish format clean \
-	check-lint check-types check-package check-notebooks check-pairs check-style check-pages check-browser build
+.PHONY: help book test notebooks pair publish format clean build $(CHECKS)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -23,7 +24,7 @@ help: ## show this list
 book: build ## build the book and say where it is
 	@echo "The book is ready. Open $(CURDIR)/$(PAGES)/index.html"
 
-test: $(TEST) check-lint check-types check-package check-pairs check-style check-notebooks check-pages check-browser ## check everything
+test: $(TEST) $(CHECKS) ## check everything
 	@printf '\nAll checks passed.\n'
 
 notebooks: $(BOOK) ## execute the chapters again; some of them: make notebooks ONLY="02 03"
@@ -58,7 +59,11 @@ check-types: $(TEST) ## mypy on the package
 
 check-package: $(TEST) ## tests of the package
 	$(HEAD) "pytest: the package"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(THREADS) --dist loadscope
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(THREADS) --dist loadscope
+
+check-slow: $(TEST) ## tests of the package that take longer
+	$(HEAD) "pytest: tests that take longer"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 check-pairs: $(TEST) ## notebooks equal their twins, derived files follow pyproject.toml
 	$(HEAD) "pairs: notebooks and their percent scripts, derived files"
@@ -85,10 +90,11 @@ check-browser: build ## every page in Chromium, light and dark
 	$(HEAD) "browser: every page in Chromium, light and dark"
 	@$(BIN)/python scripts/browser_check.py
 
+# All pages every time: an unchanged page that is skipped would not repeat its warnings.
 build: $(BOOK)
 	$(HEAD) "jupyter-book: warnings are errors"
 	@$(BIN)/python scripts/vendor.py
-	@$(BIN)/jupyter-book build . --path-output . -W -n --keep-going -q
+	@$(BIN)/jupyter-book build . --all -W -n --keep-going -q
 
 # --- the environment: made when absent, completed when pyproject.toml changed
 
@@ -110,6 +116,6 @@ $(BIN)/python:
 	  echo "Name another one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv' 2>/dev/null || { \
 	  echo "$(PYTHON) lacks the venv module (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	@if $(PYTHON) -c 'import ensurepip; ensurepip.version()' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
 	  else $(PYTHON) -m venv --without-pip $(VENV) && \
 	    { $(PYTHON) -m pip --python $(BIN)/python install --quiet pip || { rm -rf $(VENV); exit 1; }; }; fi

@@ -1,0 +1,38 @@
+"""What all tests share: reproducible examples, closed figures, markers for what a machine may lack."""
+
+import os
+import sys
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "agg")
+# The same examples on every machine, and no limit of time for one: a busy machine is not a bug.
+settings.register_profile("book", derandomize=True, deadline=None)
+settings.load_profile("book")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs real pictures or a GPU where there are none, and say so."""
+    for item in items:
+        if item.get_closest_marker("real") and "WSOLBOOK_REAL" not in os.environ:
+            item.add_marker(
+                pytest.mark.skip(reason="WSOLBOOK_REAL names no folder of real pictures and weights")
+            )
+        if item.get_closest_marker("gpu") and not has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def has_gpu() -> bool:
+    """Say whether torch sees a CUDA device; imported late, since most runs need not know."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """Close the figures that a test left open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
