@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-Region = list[list[float]] | dict[str, Any]
+Region = list[list[int | float]] | dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _uncompress(text: str) -> list[int]:
     return runs
 
 
-def _corners(box: list[float]) -> tuple[int, int, int, int]:
+def _corners(box: list[int | float]) -> tuple[int, int, int, int]:
     """Turn x, y, width, height into the pixels that the box touches."""
     x, y, width, height = box
     if width < 0 or height < 0:

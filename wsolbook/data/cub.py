@@ -41,7 +41,7 @@ class CUB(Pictures):
     def __init__(
         self,
         root: str | Path,
-        split: Literal["train", "test"] = "train",
+        split: str = "train",
         *,
         corners: Literal["protocol", "inclusive"] = "protocol",
         masks: float | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class ILSVRC(Pictures):
     def __init__(
         self,
         root: str | Path,
-        split: Literal["train", "train_loc", "val"] = "train",
+        split: str = "train",
         *,
         blacklist: str | Path | None = None,
         **options: Unpack[Options],

@@ -98,8 +98,12 @@ class Synsets:
         Raises:
             ValueError: when a number does not occur in `source`, or one of the orders is not known.
         """
-        flat = [self.number(self.wnid(int(number), source), target) for number in numbers.flatten()]
-        return torch.tensor(flat, dtype=numbers.dtype).reshape(numbers.shape)
+        order, places = self._order(source), numbers - source.first
+        self._order(target)
+        if len(bad := places[(places < 0) | (places >= len(order))]):
+            self.wnid(int(bad[0]) + source.first, source)
+        table = torch.tensor([self.places[target][wnid] for wnid in order], dtype=numbers.dtype)
+        return table[places.long()] + target.first
 
     def _order(self, numbering: Numbering) -> list[str]:
         if numbering not in self.orders:

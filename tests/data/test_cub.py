@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from wsolbook.data.cub import COUNTS, CUB, corners_of, rectangles_of
+from wsolbook.data.pictures import real_root
+from wsolbook.data.wsolevaluation import metadata_of, read_metadata
+
+
+def test_split_names_and_labels(cub_tree):
+    train, test = CUB(cub_tree), CUB(cub_tree.parent, "test")
+    assert (len(train), len(test)) == (1, 2)
+    assert test.classes == ("001.Black_footed_Albatross", "002.Laysan_Albatross")
+    assert [test.labels(i).tolist() for i in range(2)] == [[0], [1]]
+    assert test.path(1).name == "c.jpg"
+    assert test.path(1).is_file()
+
+
+def test_far_corners_by_protocol_and_inclusive(cub_tree):
+    assert CUB(cub_tree).boxes(0).tolist() == [[2, 1, 12, 6]]
+    assert CUB(cub_tree, corners="inclusive").boxes(0).tolist() == [[2, 1, 11, 5]]
+
+
+def test_protocol_boxes_never_leave_the_picture(cub_tree):
+    data = CUB(cub_tree, "test", view="original")
+    batch = data.batch([0])
+    assert batch.boxes is not None
+    assert data.boxes(0).tolist() == [[0, 0, 40, 20]]
+    assert batch.boxes[0].tolist() == [[0, 0, 39, 19]]
+    warped = CUB(cub_tree, "test", size=224).batch([0, 1]).boxes
+    assert warped is not None
+    # 39 * 224 / 40 = 218.4, 19 * 224 / 20 = 212.8; 30 * 5.6 = 168, 38 * 5.6 = 212.8, 10 * 11.2 = 112
+    assert torch.cat(warped).tolist() == [[0, 0, 218, 212], [168, 112, 212, 212]]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 500)] * 2, *[st.integers(1, 500)] * 2), min_size=1))
+def test_rectangle_to_corners_and_back(rectangles):
+    given_boxes = torch.tensor(rectangles)
+    for inclusive in (False, True):
+        corners = corners_of(given_boxes.double(), inclusive)
+        assert torch.equal(rectangles_of(corners, inclusive), given_boxes)
+        assert torch.equal((corners[:, 2:] - corners[:, :2] + inclusive), given_boxes[:, 2:])
+
+
+def test_part_points(cub_tree):
+    data = CUB(cub_tree, "test")
+    assert data.part_names() == ("back", "left eye")
+    assert data.points(0).tolist() == [[10.5, 1, 0], [20.5, 2, 1]]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_segmentations_by_agreement(cub_tree, beside):
+    folder = (cub_tree.parent if beside else cub_tree) / "segmentations" / "002.Laysan_Albatross"
+    folder.mkdir(parents=True)
+    grey = np.array([[0, 51, 102, 153, 204, 255] * 6] * 20, np.uint8)[:, :40]
+    grey = np.pad(grey, ((0, 0), (0, 40 - grey.shape[1])))
+    Image.fromarray(grey).save(folder / "c.png")
+    mask = CUB(cub_tree, "test", masks=0.6).mask(1)
+    assert mask[0, :6].tolist() == [0, 0, 0, 2, 2, 2]
+
+
+def test_lists_that_contradict_each_other(cub_tree):
+    (cub_tree / "bounding_boxes.txt").write_text("1 1 1 2 2\n")
+    with pytest.raises(ValueError, match="do not name the same images"):
+        CUB(cub_tree)
+    (cub_tree / "bounding_boxes.txt").write_text("1 1 1 2\n")
+    with pytest.raises(ValueError, match=r"bounding_boxes\.txt, line 1: expected 5 fields, got 4"):
+        CUB(cub_tree)
+
+
+def test_unknown_options(cub_tree):
+    for wrong in ({"split": "val"}, {"masks": 2.0}, {"augment": "x"}, {"size": 0}):
+        with pytest.raises(ValueError, match="must be"):
+            CUB(cub_tree, **wrong)
+    for wrong in ({"corners": "outer"}, {"view": "x"}, {"on_error": "x"}, {"unknown": 1}):
+        with pytest.raises((ValueError, TypeError)):  # the type checker of the tests comes first
+            CUB(cub_tree, **wrong)
+
+
+@pytest.mark.real
+def test_official_lists_and_boxes_equal_the_published_metadata():
+    metadata = real_root("CUB_200_2011").parents[1] / "metadata"
+    full = metadata / "CUB_full"
+    for split, count in COUNTS.items():
+        data = CUB(full, split)
+        published = read_metadata(metadata / "wsolevaluation_CUB" / split)
+        assert len(data) == len(published.ids) == count
+        assert len(data.classes) == 200
+        corners = corners_of(data.rectangles, inclusive=False)
+        sizes = torch.tensor([published.sizes[name] for name in data.names])
+        corners[:, 2:] = corners[:, 2:].minimum(sizes - 1)
+        assert corners.tolist() == [list(published.boxes[name][0]) for name in data.names]
+        assert data.numbers.tolist() == [published.labels[name] for name in data.names]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("split", "count"), [("train", 300), ("test", 243)])
+def test_real_subset_equals_the_published_metadata(split, count):
+    data = CUB(real_root("CUB_200_2011"), split)
+    published = read_metadata(data.root.parents[1] / "metadata" / "wsolevaluation_CUB" / split)
+    ours = metadata_of(data, data.root / "images")
+    assert len(ours.ids) == count
+    for name in ours.ids:
+        assert ours.boxes[name] == published.boxes[name]
+        assert ours.sizes[name] == published.sizes[name]
+        assert ours.labels[name] == published.labels[name]

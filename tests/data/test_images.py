@@ -1,0 +1,156 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from wsolbook.data.images import LARGE, full_size, read_image, read_mask
+
+
+def pixels(image):
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "I;16"])
+def test_every_mode_becomes_8_bit_rgb(tmp_path, mode):
+    suffix = "jpg" if mode in ("CMYK", "YCbCr") else "png"
+    path = tmp_path / f"a.{suffix}"
+    Image.new(mode, (6, 4)).save(path)
+    image = read_image(path)
+    assert (image.mode, image.size) == ("RGB", (6, 4))
+
+
+def test_cmyk_keeps_its_color(tmp_path):
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "red.jpg")
+    assert read_image(tmp_path / "red.jpg").getpixel((8, 8)) == (255, 0, 0)
+
+
+def test_16_bit_is_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16).repeat(3, 0)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    assert pixels(read_image(tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"), [(0, (255, 255, 255)), (255, (200, 0, 0)), (51, (244, 204, 204))]
+)
+def test_transparency_shows_white(tmp_path, alpha, expected):
+    Image.new("RGBA", (4, 4), (200, 0, 0, alpha)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").getpixel((1, 1)) == expected
+
+
+def test_transparent_palette_entry_shows_white(tmp_path):
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([9, 9, 9, 0, 128, 0])
+    image.putpixel((0, 0), 1)
+    image.save(tmp_path / "p.png", transparency=0)
+    read = read_image(tmp_path / "p.png")
+    assert (read.getpixel((0, 0)), read.getpixel((1, 0))) == ((0, 128, 0), (255, 255, 255))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_as_pillow_turns_it(tmp_path, orientation):
+    noise = np.random.default_rng(orientation).integers(0, 255, (5, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as stored:
+        expected = ImageOps.exif_transpose(stored)
+    read = read_image(tmp_path / "turned.png")
+    assert (pixels(read) == pixels(expected)).all()
+    assert full_size(read) == expected.size
+
+
+def test_broken_exif_is_not_an_error(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "e.jpg", exif=b"Exif\x00\x00broken")
+    assert read_image(tmp_path / "e.jpg").size == (8, 8)
+
+
+def test_a_png_named_jpeg_is_read(tmp_path):
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "a.JPEG", format="PNG")
+    assert read_image(tmp_path / "a.JPEG").getpixel((0, 0)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif"])
+@pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.9])
+def test_a_truncated_file_is_an_error_that_names_it(tmp_path, suffix, keep):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / f"whole.{suffix}"
+    Image.fromarray(noise).save(path)
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(OSError, match=f"cut.{suffix}"):
+        read_image(cut)
+
+
+def test_missing_file_and_folder_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.jpg"):
+        read_image(tmp_path / "nothing.jpg")
+    with pytest.raises(OSError, match=tmp_path.name):
+        read_image(tmp_path)
+
+
+def test_text_is_not_an_image(tmp_path):
+    (tmp_path / "a.jpg").write_text("<html>404</html>")
+    with pytest.raises(OSError, match=r"a\.jpg: not an image"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_one_pixel_is_read_unless_the_caller_needs_more(tmp_path):
+    Image.new("RGB", (1, 30)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").size == (1, 30)
+    with pytest.raises(ValueError, match=r"a\.png: 1x30 pixels; each side needs at least 2"):
+        read_image(tmp_path / "a.png", min_side=2)
+
+
+def test_too_many_pixels_is_one_sentence(tmp_path):
+    Image.new("1", (14000, 14000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"huge\.png: more than 178,956,970 pixels"):
+        read_image(tmp_path / "huge.png")
+
+
+def test_a_large_jpeg_is_decoded_smaller_only_on_request(tmp_path):
+    side = 6400
+    assert side * side > LARGE
+    Image.new("L", (side, side), 77).save(tmp_path / "large.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = read_image(tmp_path / "large.jpg", needed=448)
+    assert (image.size, full_size(image)) == ((800, 800), (side, side))
+    assert image.getpixel((400, 400)) == (77, 77, 77)
+
+
+def test_an_ordinary_jpeg_is_never_decoded_smaller(tmp_path):
+    Image.new("RGB", (900, 900)).save(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg", needed=10).size == (900, 900)
+
+
+def test_float_pixels_have_no_8_bit_meaning(tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "f.tif")
+    with pytest.raises(ValueError, match=r"f\.tif: floating-point"):
+        read_image(tmp_path / "f.tif")
+
+
+def test_mask_keeps_class_numbers(tmp_path):
+    mask = np.array([[0, 1, 20], [255, 15, 0]], np.uint8)
+    image = Image.fromarray(mask)
+    image.putpalette([*range(256)] * 3)
+    image.save(tmp_path / "m.png")
+    assert torch.equal(read_mask(tmp_path / "m.png"), torch.from_numpy(mask))
+
+
+def test_a_mask_saved_in_color_is_refused(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match=r"m\.png: a mask must be"):
+        read_mask(tmp_path / "m.png")
+
+
+def test_a_truncated_mask_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 20, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "m.png")
+    whole = (tmp_path / "m.png").read_bytes()
+    (tmp_path / "m.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(OSError, match=r"m\.png"):
+        read_mask(tmp_path / "m.png")
