@@ -20,17 +20,10 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
 
 
-def place() -> tuple[int, int]:
-    """Return the rank of this process and the number of processes."""
-    if not torch.distributed.is_initialized():
-        return 0, 1
-    return torch.distributed.get_rank(), torch.distributed.get_world_size()
-
-
-def add_up(values: Sequence[float], device: torch.device | str = "cpu") -> list[float]:
+def add_up(values: Sequence[float | int], device: torch.device | str = "cpu") -> list[float]:
     """Return the sums of `values` over all processes, in double precision."""
-    if place()[1] == 1:
-        return list(values)
+    if not torch.distributed.is_initialized():
+        return [float(value) for value in values]
     sums = torch.tensor(values, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(sums)
     return sums.tolist()

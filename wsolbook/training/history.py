@@ -19,7 +19,7 @@ class History:
 
     losses: list[float] = field(default_factory=list)
     terms: dict[str, list[float]] = field(default_factory=dict)
-    evaluations: list[dict[str, float]] = field(default_factory=list)
+    evaluations: list[dict[str, int | float]] = field(default_factory=list)
     step: int = 0
 
     def add(self, terms: dict[str, float]) -> None:
@@ -30,7 +30,7 @@ class History:
             self.terms.setdefault(name, []).append(value)
 
     @property
-    def final(self) -> dict[str, float]:
+    def final(self) -> dict[str, int | float]:
         """The last evaluation; empty when there was none."""
         return self.evaluations[-1] if self.evaluations else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from importlib import metadata
@@ -25,6 +26,7 @@ def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
     }
 
 
+@functools.cache
 def commit() -> str | None:
     """Return the commit of the checkout this package runs from, with `+` when its code was changed since."""
     root = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ class Schedule:
 
     kind: Literal["constant", "poly", "step", "cosine"] = "constant"
     power: float = 0.9
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[int | float, ...] = ()
     gamma: float = 0.1
     warmup: float = 0.0
     unit: Literal["epochs", "steps"] = "epochs"

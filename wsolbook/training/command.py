@@ -1,0 +1,101 @@
+"""`wsolbook train`: a recipe, its settings as options, and a folder for the run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import torch
+import tyro
+
+from wsolbook.recipes import RECIPES, Recipe
+from wsolbook.training.config import ConfigError, plain
+from wsolbook.training.estimate import memory, readable
+from wsolbook.training.interrupt import EXIT_STOPPED, Stopped
+from wsolbook.training.loop import train as run_training
+from wsolbook.training.optim import parameter_groups
+
+R = TypeVar("R", bound=Recipe)
+
+
+@dataclass(frozen=True)
+class Options(Generic[R]):
+    """Train a network by a recipe.
+
+    Attributes:
+        settings: what the recipe decides.
+        recipe: one of `wsolbook recipes`.
+        run: folder of config, log and checkpoints; runs/RECIPE by default.
+        resume: "never", "auto" for the newest valid checkpoint of the run, or a checkpoint file.
+        dry_run: print the settings, parameter groups, steps and memory, and create nothing.
+    """
+
+    settings: Annotated[R, tyro.conf.arg(name="")]
+    recipe: str
+    run: str = ""
+    resume: str = "never"
+    dry_run: bool = False
+
+
+def train(arguments: list[str]) -> int:
+    """Train by a recipe and return the exit code: 75 when a signal stopped it, saved."""
+    options = parse(arguments)
+    recipe = options.settings.resolved()
+    recipe.check()
+    if options.dry_run:
+        print(describe(recipe))
+        return 0
+    run = Path(options.run or f"runs/{options.recipe}")
+    resume = options.resume if options.resume in ("never", "auto") else Path(options.resume)
+    try:
+        torch.manual_seed(recipe.seed)
+        history = run_training(
+            recipe.model(), recipe.training_data(), recipe, run=run, evaluate=recipe.evaluate, resume=resume
+        )
+    except Stopped as stopped:
+        print(f"wsolbook: {stopped}", file=sys.stderr)
+        return EXIT_STOPPED
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    print(f"{run}: {history.step} steps; " + ", ".join(f"{k} {v:g}" for k, v in history.final.items()))
+    return 0
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the options of a recipe; which there are depends on `--recipe`.
+
+    Raises:
+        ConfigError: on an unknown recipe.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--recipe", default="cam-critters")
+    name = finder.parse_known_args(arguments)[0].recipe
+    if name not in RECIPES:
+        raise ConfigError([f"recipe must be one of {', '.join(RECIPES)}, got {name!r}"])
+    kind: Any = RECIPES[name]
+    return tyro.cli(Options[kind], args=arguments, prog="wsolbook train")
+
+
+def describe(recipe: Recipe) -> str:
+    """Return what a training would do, in words, without doing it."""
+    model, data = recipe.model(), recipe.training_data()
+    steps = recipe.total_steps(len(data))
+    groups = parameter_groups(model, recipe.optim)
+    used = memory(model, data, recipe)
+    lines = [
+        json.dumps(plain(recipe), indent=2),
+        f"pictures: {len(data)}, classes: {len(data.classes)}",
+        f"steps: {steps} of {recipe.batch_size} pictures",
+        *(
+            f"{g['group']}: {sum(p.numel() for p in g['params']):,} numbers, "
+            f"lr {recipe.optim.lr * g['scale']:g}, weight decay {g['weight_decay']:g}"
+            for g in groups
+        ),
+        "memory: " + ", ".join(f"{what} {readable(size)}" for what, size in used.items()),
+    ]
+    return "\n".join(lines)

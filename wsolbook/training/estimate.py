@@ -1,0 +1,55 @@
+"""How much memory a training will take: counted, not guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from wsolbook.training.config import TrainConfig
+from wsolbook.types import Samples
+
+# Numbers that each optimizer keeps for a parameter.
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+
+
+def memory(model: Any, data: Samples, config: TrainConfig) -> dict[str, int]:
+    """Return bytes of weights, gradients, optimizer and activations in one process.
+
+    Activations are what one picture's forward pass keeps for its backward pass, counted on the CPU in fp32,
+    times the pictures of a micro-batch. Kernels need working space besides.
+    """
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    states = 0 if config.optim.name == "sgd" and config.optim.momentum == 0 else STATES[config.optim.name]
+    held = config.micro_batch or config.batch_size
+    halved = 1 if config.precision == "fp32" else 2
+    return {
+        "weights": weights,
+        "gradients": learning,
+        "optimizer": learning * (states + bool(config.ema)),
+        "activations": _kept_for_backward(model, data) * held // halved,
+    }
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes as MiB or GiB."""
+    return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.2f} GiB"
+
+
+def _kept_for_backward(model: Any, data: Samples) -> int:
+    """Count the bytes that the graph of one picture holds, beside the parameters themselves."""
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage  # held, so that no later tensor gets the same address
+        return tensor
+
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model.eval()  # batch statistics must not change
+        terms = model.loss(data.batch([0], 0))
+    del terms
+    return sum(storage.nbytes() for storage in kept.values())
