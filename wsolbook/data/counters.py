@@ -1,4 +1,4 @@
-"""Randomness by counter: a number is a function of (seed, stream, index, slot), never of what was drawn before.
+"""Randomness by counter: a number is a function of (seed, stream, index, slot), not of what came before.
 
 A stream of random numbers changes everything after the first insertion; a counter changes nothing.
 Batch size, order, process count and device therefore cannot reach the pictures. Integer arithmetic

@@ -1,4 +1,4 @@
-"""The world of critters: animals whose head tells who they are, drawn as you train, with the truth about every pixel."""
+"""The world of critters: animals whose head tells who they are, and the truth about every pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsolbook.data.counters import keys, uniform
 from wsolbook.data.rendering import Scenes, render
 from wsolbook.data.scenery import BACKGROUNDS
 from wsolbook.data.scenes import PARTS, PRESETS, Scene, World, draw_scenes, known, world
-from wsolbook.data.species import MAIN, SPECIES
+from wsolbook.data.species import MAIN, OTHERS, SPECIES
 from wsolbook.data.transforms import normalize
 from wsolbook.types import Batch
 
@@ -33,7 +33,6 @@ __all__ = [
     "world",
 ]
 
-OTHERS = tuple(name for name in SPECIES if name not in MAIN)
 # The first counter of each split; 2**40 pictures fit between them.
 SPLITS = {"train": 0, "val": 1 << 40, "test": 2 << 40}
 

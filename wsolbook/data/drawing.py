@@ -1,4 +1,4 @@
-"""Draw with signed distances: shapes are functions of the pixel's position, edges are smooth, batches are tensors.
+"""Draw with signed distances: shapes are functions of the pixel's position, and their edges are smooth.
 
 The distance to a shape is negative inside and positive outside. Half a pixel on both sides of zero it
 turns into coverage, which is all that anti-aliasing needs; the same distance darkens the outline and
@@ -10,15 +10,36 @@ same, bit for bit, whatever batch it is drawn in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# Columns of a shape: start, end, radius at each, sagitta of the bend, and how far the end swings with the stride.
-COLUMNS = 8
-NOWHERE = (0.0, 0.0, 0.0, 0.0, -99.0, -99.0, 0.0, 0.0)
+# The points within a radius of a line: `(x0, y0, x1, y1, r0, r1, bend, swing)`. It runs from `(x0, y0)` with
+# radius `r0` to `(x1, y1)` with radius `r1`; its middle is pushed sideways by `bend`; `swing` says how far
+# its end follows the stride of an animal; both may be left out. A dot has no length, a horn no end radius.
+Capsule = tuple[float, ...]
+NOWHERE: Capsule = (0.0, 0.0, 0.0, 0.0, -99.0, -99.0, 0.0, 0.0)
+
+
+def table(rows: Sequence[Sequence[Capsule]]) -> Float[Tensor, "s g 8"]:
+    """Stack rows of capsules of any number, padded with `NOWHERE`."""
+    width = max(1, max(len(row) for row in rows))
+    padded = [[*row, *[NOWHERE] * (width - len(row))] for row in rows]
+    return torch.tensor([[(*shape, 0.0, 0.0)[:8] for shape in row] for row in padded])
+
+
+def reach(*tables: Float[Tensor, "s _ 8"]) -> Float[Tensor, s]:
+    """Return how far from the origin the shapes of each row extend, for strides up to 0.2."""
+    farthest = []
+    for shapes in tables:
+        x0, y0, x1, y1, r0, r1, bend, swing = shapes.unbind(2)
+        first = torch.hypot(x0, y0) + r0
+        last = torch.hypot(x1.abs() + 0.2 * swing.abs(), y1) + r1
+        farthest.append((torch.maximum(first, last) + bend.abs()).amax(1))
+    return torch.stack(farthest).amax(0)
 
 
 def rgb(code: str) -> tuple[float, float, float]:
@@ -38,34 +59,40 @@ def capsules(
     Args:
         x: horizontal position of each pixel in the frame of the shapes.
         y: vertical position, downwards.
-        shapes: columns as in `wsolbook.data.species`; rows `NOWHERE` are empty.
+        shapes: from `table`, on the CPU.
     """
-    nearest: Tensor | None = None
-    for shape in shapes.unbind(1):
-        x0, y0, x1, y1, r0, r1, bend, _ = (column[:, None, None] for column in shape.unbind(1))
-        length = torch.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)).clamp(min=1e-3)
-        cos, sin = (x1 - x0) / length, (y1 - y0) / length
-        cos = torch.where(cos * cos + sin * sin > 0.5, cos, 1)  # the axis of a dot
+    x0, y0, x1, y1, r0, r1, bend, _ = shapes.unbind(2)
+    length = torch.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0))
+    dot = length < 1e-3
+    length = length.clamp(min=1e-3)
+    cos, sin = torch.where(dot, 1, (x1 - x0) / length), torch.where(dot, 0, (y1 - y0) / length)
+    along, across = x0 * cos + y0 * sin, y0 * cos - x0 * sin
+    columns = torch.stack([cos, sin, along, across, length, 1 / length, r0, r1 - r0, 4 * bend])
+    bent, there = bend.any(0).tolist(), (r0 > NOWHERE[4]).any(0).tolist()
+    nearest = torch.full_like(x, -NOWHERE[4])
+    for k, column in enumerate(columns.to(x.device)[..., None, None].unbind(2)):
+        if not there[k]:
+            continue
+        cos, sin, along, across, length, inverse, r0, growth, bend = column.unbind()
         u = x * cos
         u += y * sin
-        u -= x0 * cos + y0 * sin
+        u -= along
         v = y * cos
         v -= x * sin
-        v -= y0 * cos - x0 * sin
+        v -= across
         foot = torch.minimum(u.clamp(min=0), length)
         u -= foot
-        foot /= length
-        if bool(bend.any()):
-            v += foot * (1 - foot) * (4 * bend)
+        foot *= inverse
+        if bent[k]:
+            v += foot * (1 - foot) * bend
         u *= u
         v *= v
         u += v
         u.sqrt_()
-        foot *= r1 - r0
+        foot *= growth
         u -= foot
         u -= r0
-        nearest = u if nearest is None else torch.minimum(nearest, u)
-    assert nearest is not None
+        nearest = torch.minimum(nearest, u, out=nearest)
     return nearest
 
 
@@ -77,8 +104,8 @@ class Region:
         canvas: what is painted on: three channels of light, one of coverage for each of three parts, and one
             of fine noise that painting does not change.
         index: place of each pixel of the window in its canvas, or None for the whole canvas.
-        x: column of each pixel's centre, in picture widths.
-        y: row of each pixel's centre.
+        x: column of each pixel's center, in picture widths.
+        y: row of each pixel's center.
         pixels: the same channels of the window.
     """
 
@@ -90,12 +117,12 @@ class Region:
 
     @classmethod
     def around(
-        cls, canvas: Float[Tensor, "n c H W"], centre: Float[Tensor, "n 2"], reach: Float[Tensor, n]
+        cls, canvas: Float[Tensor, "n c H W"], center: Float[Tensor, "n 2"], reach: Float[Tensor, n]
     ) -> Region:
-        """Cut the window that holds everything within `reach` of `centre`, both in picture widths."""
+        """Cut the window that holds everything within `reach` of `center`, both in picture widths."""
         n, channels, size, _ = canvas.shape
         side = min(size, int((2 * reach.max() * size).ceil()) + 3)
-        first = ((centre * size - side / 2).round().long()).clamp(0, size - side)
+        first = ((center * size - side / 2).round().long()).clamp(0, size - side)
         steps = torch.arange(side, device=canvas.device)
         column, row = first[:, :1] + steps, first[:, 1:] + steps
         x = ((column + 0.5) / size)[:, None, :].expand(n, side, side)
@@ -125,7 +152,7 @@ class Region:
 
 
 def cover(distance: Float[Tensor, "n h w"], pixel: Float[Tensor, n]) -> Float[Tensor, "n h w"]:
-    """Return how much of each pixel a shape covers, from its distance and the width of a pixel in the same unit."""
+    """Return how much of each pixel a shape covers, from distance and pixel width in the same unit."""
     return (0.5 - distance / pixel[:, None, None]).clamp(0, 1)
 
 
@@ -157,20 +184,20 @@ def shade(
 def paint(
     region: Region,
     coverage: Float[Tensor, "n h w"],
-    colour: Float[Tensor, "n 3"] | Float[Tensor, "n 3 h w"],
+    color: Float[Tensor, "n 3"] | Float[Tensor, "n 3 h w"],
     light: Float[Tensor, "n h w"] | None = None,
     part: int | None = None,
 ) -> None:
-    """Lay a colour over a region, and give the covered share of each pixel to a part.
+    """Lay a color over a region, and give the covered share of each pixel to a part.
 
     Args:
         region: where; changed in place.
         coverage: opacity, 0 to 1. Where it is 0 the region stays as it was, bit for bit.
-        colour: one a picture, or one a pixel.
-        light: brightness that multiplies the colour.
-        part: channel behind the colours that gains what the others lose; None paints inside what is there.
+        color: one a picture, or one a pixel.
+        light: brightness that multiplies the color.
+        part: channel behind the colors that gains what the others lose; None paints inside what is there.
     """
-    ink = colour if colour.ndim == 4 else colour[:, :, None, None]
+    ink = color if color.ndim == 4 else color[:, :, None, None]
     if light is not None:
         ink = ink * light[:, None]
     below = region.pixels[:, :3]

@@ -1,4 +1,4 @@
-"""Backgrounds: one program of gradients, hills and noise, and eight palettes for it; and the things that lie about."""
+"""Backgrounds: one program of gradients, hills and noise, eight palettes, and things that lie about."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from wsolbook.data.counters import uniform
-from wsolbook.data.drawing import rgb
-from wsolbook.data.species import Capsule
+from wsolbook.data.drawing import Capsule, Region, capsules, cover, paint, rgb, shade, table
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,9 @@ class Scenery:
     """A palette, and how much of each texture a background shows.
 
     Attributes:
-        zenith, haze: colours of the sky at the top and at the horizon.
-        cloud, hill, far, near: colours of clouds, distant hills, and the ground from horizon to viewer.
-        trunk, blade, speck: colours of upright streaks above the horizon, of the ground's texture, of dots.
+        zenith, haze: colors of the sky at the top and at the horizon.
+        cloud, hill, far, near: colors of clouds, distant hills, and the ground from horizon to viewer.
+        trunk, blade, speck: colors of upright streaks above the horizon, of the ground's texture, of dots.
         horizon: range of the horizon's height; 0 is the top of the picture, above 1 there is no ground.
         clouds, trunks, blades, waves, patches, grain, specks: strength of each texture, 0 to 1.
         shadow: darkness of the shadow under an animal.
@@ -49,27 +48,35 @@ class Scenery:
 
 # fmt: off
 BACKGROUNDS: dict[str, Scenery] = {
-    "meadow": Scenery("#7db9e8", "#d9eef7", "#ffffff", "#86b184", "#a3c96b", "#4f8f3a", "#4f8f3a", "#2f6a2a", "#fff1a8",
-                      (0.12, 0.42), clouds=0.7, blades=0.75, patches=0.35, specks=0.8),
-    "water": Scenery("#8fc7ea", "#e4f3f8", "#ffffff", "#6f9f95", "#5fb3cf", "#1f6f9f", "#1f6f9f", "#bfe6f2", "#f4fdff",
-                     (0.1, 0.36), clouds=0.5, waves=0.8, patches=0.35, specks=0.3, shadow=0.3),
-    "sand": Scenery("#7fc4ea", "#fdebc8", "#fff8ea", "#dcb27c", "#f2d9a4", "#d9aa66", "#d9aa66", "#b98545", "#8d6a45",
-                    (0.14, 0.44), clouds=0.25, waves=0.35, patches=0.4, grain=0.6, specks=0.6),
-    "sky": Scenery("#4f9be0", "#cfe8fa", "#ffffff", "#cfe8fa", "#e8f3fb", "#ffffff", "#ffffff", "#ffffff", "#ffffff",
-                   (1.25, 1.4), clouds=1.0, patches=0.15, grain=0.05, shadow=0.0),
-    "forest": Scenery("#4d7f63", "#a9c99a", "#c8dfae", "#55866a", "#6f8f52", "#3f5a34", "#3d3328", "#26401f", "#b7cf7a",
-                      (0.3, 0.56), clouds=0.4, trunks=0.95, blades=0.5, patches=0.6, specks=0.4),
-    "snow": Scenery("#a8c4e0", "#eef3f8", "#ffffff", "#b9cde0", "#f4f8fc", "#dbe7f3", "#dbe7f3", "#b4cbe2", "#ffffff",
-                    (0.16, 0.46), clouds=0.4, patches=0.5, waves=0.2, grain=0.15, specks=0.5, shadow=0.26),
-    "autumn": Scenery("#e9b98a", "#fbe6c4", "#fff3df", "#c98a52", "#c9964a", "#8a4f2a", "#5b3a2a", "#6b3a1f", "#f0a030",
-                      (0.22, 0.5), clouds=0.4, trunks=0.55, blades=0.35, patches=0.5, specks=1.0),
-    "dusk": Scenery("#2b2f63", "#d98aa0", "#8c6f9f", "#4a4a7d", "#5d5a86", "#2e2f55", "#2e2f55", "#23244a", "#f7e6b0",
-                    (0.3, 0.55), clouds=0.8, blades=0.4, patches=0.4, specks=0.25, shadow=0.5),
+    "meadow": Scenery("#7db9e8", "#d9eef7", "#ffffff", "#86b184", "#a3c96b",
+        "#4f8f3a", "#4f8f3a", "#2f6a2a", "#fff1a8",
+        (0.12, 0.42), clouds=0.7, blades=0.75, patches=0.35, specks=0.8),
+    "water": Scenery("#8fc7ea", "#e4f3f8", "#ffffff", "#6f9f95", "#5fb3cf",
+        "#1f6f9f", "#1f6f9f", "#bfe6f2", "#f4fdff",
+        (0.1, 0.36), clouds=0.5, waves=0.8, patches=0.35, specks=0.3, shadow=0.3),
+    "sand": Scenery("#7fc4ea", "#fdebc8", "#fff8ea", "#dcb27c", "#f2d9a4",
+        "#d9aa66", "#d9aa66", "#b98545", "#8d6a45",
+        (0.14, 0.44), clouds=0.25, waves=0.35, patches=0.4, grain=0.6, specks=0.6),
+    "sky": Scenery("#4f9be0", "#cfe8fa", "#ffffff", "#cfe8fa", "#e8f3fb",
+        "#ffffff", "#ffffff", "#ffffff", "#ffffff",
+        (1.25, 1.4), clouds=1.0, patches=0.15, grain=0.05, shadow=0.0),
+    "forest": Scenery("#4d7f63", "#a9c99a", "#c8dfae", "#55866a", "#6f8f52",
+        "#3f5a34", "#3d3328", "#26401f", "#b7cf7a",
+        (0.3, 0.56), clouds=0.4, trunks=0.95, blades=0.5, patches=0.6, specks=0.4),
+    "snow": Scenery("#a8c4e0", "#eef3f8", "#ffffff", "#b9cde0", "#f4f8fc",
+        "#dbe7f3", "#dbe7f3", "#b4cbe2", "#ffffff",
+        (0.16, 0.46), clouds=0.4, patches=0.5, waves=0.2, grain=0.15, specks=0.5, shadow=0.26),
+    "autumn": Scenery("#e9b98a", "#fbe6c4", "#fff3df", "#c98a52", "#c9964a",
+        "#8a4f2a", "#5b3a2a", "#6b3a1f", "#f0a030",
+        (0.22, 0.5), clouds=0.4, trunks=0.55, blades=0.35, patches=0.5, specks=1.0),
+    "dusk": Scenery("#2b2f63", "#d98aa0", "#8c6f9f", "#4a4a7d", "#5d5a86",
+        "#2e2f55", "#2e2f55", "#23244a", "#f7e6b0",
+        (0.3, 0.55), clouds=0.8, blades=0.4, patches=0.4, specks=0.25, shadow=0.5),
 }
 # fmt: on
-COLOURS = tuple(field.name for field in fields(Scenery) if field.type == "str")
+COLORS = tuple(field.name for field in fields(Scenery) if field.type == "str")
 STRENGTHS = tuple(field.name for field in fields(Scenery) if field.type == "float")
-_COLOURS = torch.tensor([[rgb(getattr(b, name)) for name in COLOURS] for b in BACKGROUNDS.values()])
+_COLORS = torch.tensor([[rgb(getattr(b, name)) for name in COLORS] for b in BACKGROUNDS.values()])
 _STRENGTHS = torch.tensor([[getattr(b, name) for name in STRENGTHS] for b in BACKGROUNDS.values()])
 
 
@@ -126,12 +133,12 @@ def backdrop(
     Args:
         kind: row of `BACKGROUNDS`.
         horizon: height of the horizon, 0 top to 1 bottom.
-        tint: factors of the three colours, about 1: the hour of the day.
+        tint: factors of the three colors, about 1: the hour of the day.
         planes: from `noise`.
     """
     device, size = planes.device, planes.shape[-1]
     soft, fine, upright, level = planes
-    palette = (_COLOURS.to(device)[kind] * tint[:, None])[..., None, None].unbind(1)
+    palette = (_COLORS.to(device)[kind] * tint[:, None])[..., None, None].unbind(1)
     zenith, haze, cloud, hill, far, near, trunk, blade, speck = palette
     clouds, trunks, blades, waves, patches, grain, specks, _ = _STRENGTHS.to(device)[kind][
         ..., None, None
@@ -151,7 +158,8 @@ def backdrop(
     skyline = h + soft[:, 2:3] * 0.22
     ridge = skyline - 0.05 - soft[:, -3:-2].abs() * 0.3
     lay(hill, ((y - ridge) * size + 0.5).clamp(0, 1) * 0.85)
-    lay(trunk, ramp(upright, 0.05, 0.2) * trunks * (1.1 - fine.abs()))
+    bark = upright[:, :1] + 0.1 * upright  # a trunk runs all the way down
+    lay(trunk, ramp(bark, 0.06, 0.16) * trunks * (1.0 - 0.5 * fine.abs()))
     ground = ((y - skyline) * size + 0.5).clamp(0, 1)
     depth = ((y - skyline) / (1 - h).clamp(min=0.2)).clamp(0, 1)
     floor = far + (near - far) * depth[:, None]
@@ -166,7 +174,7 @@ def backdrop(
     return picture.mul_(light[:, None])
 
 
-# Things that are no animals: layers of shapes, as in `wsolbook.data.species`, each with its colour.
+# Things that are no animals: layers of shapes, each with its color, in half widths of the thing.
 THINGS: dict[str, tuple[tuple[str, tuple[Capsule, ...]], ...]] = {
     "stone": (
         ("#8d8f94", ((-0.4, 0.2, 0.35, 0.25, 0.5, 0.42), (-0.1, -0.05, 0.1, 0.0, 0.5, 0.45))),
@@ -186,3 +194,55 @@ THINGS: dict[str, tuple[tuple[str, tuple[Capsule, ...]], ...]] = {
         ("#fbf1e0", ((-0.25, -0.22, -0.24, -0.22, 0.11, 0.11), (0.2, -0.1, 0.21, -0.1, 0.1, 0.1))),
     ),
 }
+_LAYERS = [
+    [layers[k] if k < len(layers) else ("#000000", ()) for layers in THINGS.values()] for k in range(3)
+]
+_SHAPES = [table([shapes for _, shapes in layer]) for layer in _LAYERS]
+_PAINTS = [torch.tensor([rgb(code) for code, _ in layer]) for layer in _LAYERS]
+
+
+def shadow(
+    canvas: Float[Tensor, "n 7 s s"],
+    center: Float[Tensor, "n 2"],
+    width: Float[Tensor, n],
+    darkness: Float[Tensor, n],
+) -> None:
+    """Darken the ground in flat ellipses around `center`, of half width `width`, both in picture widths."""
+    region = Region.around(canvas, center, width)
+    x = (region.x - center[:, 0, None, None]) / width[:, None, None]
+    y = (region.y - center[:, 1, None, None]) / (0.26 * width[:, None, None])
+    x *= x
+    y *= y
+    depth = (1 - x - y).clamp(min=0) * darkness[:, None, None]
+    region.pixels[:, :3] *= (1 - depth)[:, None]
+    region.paste()
+
+
+def draw_things(
+    canvas: Float[Tensor, "n 7 s s"],
+    kind: Int[Tensor, n],
+    place: Float[Tensor, "n 4"],
+    darkness: Float[Tensor, n],
+) -> None:
+    """Draw one thing on each canvas.
+
+    Args:
+        canvas: see `Region`; changed in place.
+        kind: row of `THINGS`.
+        place: x, y, width, all in picture widths, and brightness.
+        darkness: of the shadow.
+    """
+    center, unit, light = place[:, :2], place[:, 2] / 2, place[:, 3, None, None]
+    foot = center.clone()
+    foot[:, 1] += 0.7 * unit
+    shadow(canvas, foot, 1.05 * unit, darkness)
+    region = Region.around(canvas, center, 1.15 * unit)
+    x = (region.x - center[:, 0, None, None]) / unit[:, None, None]
+    y = (region.y - center[:, 1, None, None]) / unit[:, None, None]
+    pixel = 1 / (canvas.shape[-1] * unit)
+    light = light * (1 + 0.35 * region.pixels[:, 6])
+    for shapes, colors in zip(_SHAPES, _PAINTS, strict=True):
+        distance = capsules(x, y, shapes[kind])
+        glow = shade(distance, pixel, 0.4, 0.1) * light
+        paint(region, cover(distance, pixel), colors[kind].to(canvas.device), glow)
+    region.paste()

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
+from wsolbook.data.bodies import COATS, PATTERNS, PLANS
 from wsolbook.data.counters import keys, uniform
 from wsolbook.data.scenery import BACKGROUNDS, THINGS
-from wsolbook.data.species import COATS, MAIN, PATTERNS, PLANS, SPECIES
+from wsolbook.data.species import MAIN, SPECIES
 
 PARTS = ("head", "body", "limbs")
+MOST = 4  # animals in a picture
 
 
 def known(what: str, name: str, among: Any) -> str:
@@ -51,7 +53,7 @@ class World:
     species: tuple[str, ...] = MAIN
     classes: int | None = None
     objects: tuple[int, int] = (1, 1)
-    object_scale: tuple[float, float] = (0.8, 1.0)
+    object_scale: tuple[float, float] = (0.68, 0.88)
     body_cue: float = 0.2
     context_bias: float = 0.0
     context: tuple[tuple[str, str], ...] = tuple((name, SPECIES[name].home) for name in MAIN)
@@ -71,7 +73,7 @@ class World:
         for name in ("body_cue", "context_bias", "overlap", "clutter", "missing_part"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if not 1 <= self.objects[0] <= self.objects[1] <= 4:
+        if not 1 <= self.objects[0] <= self.objects[1] <= MOST:
             raise ValueError(f"objects must be a range within 1 to 4, got {self.objects}")
         if not 0.1 <= self.object_scale[0] <= self.object_scale[1] <= 1.5:
             raise ValueError(f"object_scale must be a range within 0.1 to 1.5, got {self.object_scale}")
@@ -110,7 +112,7 @@ def world(preset: str = "single", **knobs: Any) -> World:
 
 @dataclass(frozen=True)
 class Body:
-    """Trunk and limbs: a plan of `PLANS`, a pattern of `PATTERNS`, base and second colour, and how they vary."""
+    """Trunk and limbs: a plan of `PLANS`, a pattern of `PATTERNS`, two colors, and how they vary."""
 
     plan: str
     pattern: str
@@ -152,7 +154,7 @@ class Critter:
 
 @dataclass(frozen=True)
 class Thing:
-    """Something that is no animal: a name of `THINGS`, its place and size in picture widths, its brightness."""
+    """What is no animal: a name of `THINGS`, its place and size in picture widths, and its brightness."""
 
     kind: str
     x: float
@@ -231,7 +233,7 @@ class Dice:
         return choices[int(self._next() * len(choices))]
 
 
-# Where the animals of a picture stand, by their number: x, y from the centre, and their share of the full scale.
+# Where the animals of a picture stand, by their number: x, y from the center, and share of the full scale.
 _PLACES = {
     1: ((0.0, 0.0, 1.0),),
     2: ((-0.25, -0.06, 0.6), (0.25, 0.06, 0.6)),
@@ -251,7 +253,7 @@ def draw_scenes(
     homes = dict(world.context)
     free = tuple(name for name in BACKGROUNDS if name not in homes.values()) or tuple(BACKGROUNDS)
     backdrop = uniform(keys(seed, index, 0), 32).tolist()
-    actors = torch.stack([uniform(keys(seed, index, 1 + k), 24) for k in range(4)], 1).tolist()
+    actors = torch.stack([uniform(keys(seed, index, 1 + k), 24) for k in range(MOST)], 1).tolist()
     noises = keys(seed, index, 9).tolist()
     for numbers, cast, noise in zip(backdrop, actors, noises, strict=True):
         dice = Dice(numbers)

@@ -1,23 +1,17 @@
-"""Who lives in the world of critters: heads that tell species apart, and bodies that any head may wear.
+"""Who lives in the world of critters: heads that tell species apart.
 
-Every shape is a *capsule*, the points within a radius of a bent line:
-`(x0, y0, x1, y1, r0, r1, bend, swing)`. It runs from `(x0, y0)` with radius `r0` to `(x1, y1)` with radius
-`r1`; its middle is pushed sideways by `bend`; `swing` says how far its end follows the stride of the animal.
-A dot is a capsule without length, a horn or a beak one that narrows to nothing. x points to the right and
-y down.
-
-Heads are measured in head radii and seen from the front. They are symmetric, so one capsule at `x0 > 0`
-draws a left and a right ear. Bodies are measured in half body lengths, seen from the side, facing right.
+Heads are measured in head radii, y down, and seen from the front. They are symmetric, so one shape at
+`x > 0` draws a left and a right ear. Each feature of a face is a choice from a small list, each entry of it
+a few capsules (`wsolbook.data.drawing.Capsule`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-Capsule = tuple[float, ...]
-Shapes = dict[str, tuple[Capsule, ...]]
+from wsolbook.data.drawing import Capsule
 
-# --- heads: each feature of a face is a choice from one of these -------------------------------------------
+Shapes = dict[str, tuple[Capsule, ...]]
 
 RUFFS: Shapes = {
     "none": (),
@@ -46,6 +40,7 @@ CROWNS: Shapes = {
     ),
     "comb": ((0, -0.95, 0, -1.2, 0.28, 0.2), (0.34, -0.88, 0.42, -1.05, 0.22, 0.16)),
     "feelers": ((0.25, -0.85, 0.75, -1.65, 0.07, 0.06, 0.16), (0.75, -1.65, 0.75, -1.66, 0.17, 0.17)),
+    "tuft": ((0, -0.85, 0.22, -1.3, 0.16, 0.03, 0.06),),
     "mohawk": ((0, -1.1, 0, -0.5, 0.32, 0.2),),
     "one horn": ((0, -0.85, 0, -1.85, 0.19, 0.02),),
     "spikes": (
@@ -126,14 +121,14 @@ NOSTRILS: Shapes = {
 
 MOUTHS: Shapes = {
     "none": (),
-    "smile": ((0, 0.68, 0.34, 0.56, 0.05, 0.04, 0.05),),
-    "grin": ((0, 0.52, 0.85, 0.26, 0.07, 0.04, 0.1),),
-    "teeth": ((0, 0.72, 0.05, 0.9, 0.13, 0.12),),
+    "smile": ((0, 0.68, 0.36, 0.5, 0.055, 0.04, -0.07),),
+    "grin": ((0, 0.5, 0.9, 0.16, 0.06, 0.04, -0.1),),
+    "teeth": ((0, 0.64, 0.05, 0.78, 0.12, 0.1),),
     "tusks": ((0.32, 0.55, 0.42, 1.2, 0.13, 0.05),),
     "fangs": ((0.2, 0.62, 0.2, 0.86, 0.09, 0.01),),
 }
 
-# x, y, radius of the coloured ball, radius of the pupil, half height of the pupil beyond its radius
+# x, y, radius of the colored ball, radius of the pupil, half height of the pupil beyond its radius
 EYES: dict[str, tuple[float, float, float, float, float]] = {
     "bead": (0.4, -0.08, 0.0, 0.17, 0.0),
     "wide": (0.56, -0.1, 0.0, 0.18, 0.03),
@@ -144,146 +139,19 @@ EYES: dict[str, tuple[float, float, float, float, float]] = {
     "bug": (0.62, -0.08, 0.4, 0.2, 0.0),
 }
 
-# --- bodies ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A body seen from the side, facing right.
-
-    Attributes:
-        far: limbs behind the body: tail, far legs, fins.
-        body: trunk and neck.
-        belly: lighter paint on the body, clipped to it.
-        near: limbs before the body: near legs, wing, flipper.
-        neck: where the centre of the head sits.
-    """
-
-    far: tuple[Capsule, ...]
-    body: tuple[Capsule, ...]
-    belly: tuple[Capsule, ...]
-    near: tuple[Capsule, ...]
-    neck: tuple[float, float]
-
-
-PLANS: dict[str, Plan] = {
-    "walker": Plan(
-        far=(
-            (-0.78, -0.12, -1.02, 0.3, 0.1, 0.06, -0.14),
-            (-0.4, 0.2, -0.34, 0.8, 0.16, 0.1, 0, 1),
-            (0.36, 0.2, 0.42, 0.8, 0.15, 0.1, 0, -1),
-        ),
-        body=((-0.46, -0.02, 0.3, -0.04, 0.4, 0.38), (0.25, -0.1, 0.56, -0.4, 0.32, 0.24)),
-        belly=((-0.4, 0.34, 0.35, 0.3, 0.17, 0.15),),
-        near=((-0.6, 0.18, -0.6, 0.84, 0.2, 0.11, 0, -1), (0.18, 0.22, 0.18, 0.84, 0.17, 0.11, 0, 1)),
-        neck=(0.6, -0.46),
-    ),
-    "sitter": Plan(
-        far=((-0.5, 0.66, -1.0, 0.3, 0.13, 0.1, 0.22), (0.3, 0.2, 0.44, 0.8, 0.13, 0.11, 0, 0.4)),
-        body=((-0.1, 0.26, 0.18, -0.34, 0.48, 0.31), (-0.28, 0.44, -0.22, 0.46, 0.44, 0.42)),
-        belly=((0.24, -0.1, 0.26, 0.3, 0.2, 0.24),),
-        near=((-0.2, 0.8, 0.1, 0.82, 0.14, 0.12), (0.16, 0.2, 0.24, 0.84, 0.14, 0.1, 0, -0.4)),
-        neck=(0.3, -0.56),
-    ),
-    "bird": Plan(
-        far=(
-            (-0.45, 0.12, -1.04, 0.36, 0.22, 0.1),
-            (-0.45, 0.05, -1.0, 0.12, 0.16, 0.06),
-            (0.08, 0.4, 0.12, 0.86, 0.06, 0.05, 0, 1),
-        ),
-        body=((-0.34, 0.1, 0.22, -0.06, 0.44, 0.44), (0.2, -0.1, 0.44, -0.38, 0.4, 0.24)),
-        belly=((0.4, 0.12, 0.0, 0.42, 0.28, 0.22),),
-        near=((0.08, 0.02, -0.66, 0.18, 0.28, 0.06, -0.1), (-0.14, 0.42, -0.12, 0.88, 0.06, 0.05, 0, -1)),
-        neck=(0.48, -0.52),
-    ),
-    "fish": Plan(
-        far=(
-            (-0.6, -0.02, -0.98, -0.36, 0.09, 0.18, 0, 0.3),
-            (-0.6, 0.02, -0.98, 0.36, 0.09, 0.18, 0, 0.3),
-            (0.12, -0.4, -0.36, -0.6, 0.2, 0.05, 0.06),
-            (-0.02, 0.4, -0.36, 0.58, 0.14, 0.04),
-        ),
-        body=((-0.66, 0.0, 0.12, 0.0, 0.14, 0.5), (0.12, 0.0, 0.42, -0.06, 0.5, 0.4)),
-        belly=((-0.4, 0.26, 0.35, 0.36, 0.14, 0.24),),
-        near=((0.12, 0.14, -0.26, 0.42, 0.16, 0.1, 0.04, 0.6),),
-        neck=(0.62, -0.1),
-    ),
-    "turtle": Plan(
-        far=(
-            (-0.38, 0.4, -0.38, 0.72, 0.15, 0.13, 0, 0.6),
-            (0.34, 0.4, 0.44, 0.72, 0.14, 0.13, 0, -0.6),
-            (-0.75, 0.38, -1.02, 0.48, 0.11, 0.03),
-        ),
-        body=(
-            (-0.3, 0.08, 0.12, 0.08, 0.54, 0.52),
-            (0.36, 0.24, 0.72, -0.16, 0.24, 0.2),
-            (-0.62, 0.36, 0.48, 0.36, 0.18, 0.18),
-        ),
-        belly=((-0.75, 0.46, 0.6, 0.46, 0.1, 0.1),),
-        near=((-0.56, 0.42, -0.6, 0.76, 0.17, 0.15, 0, -0.6), (0.14, 0.44, 0.18, 0.78, 0.16, 0.15, 0, 0.6)),
-        neck=(0.72, -0.3),
-    ),
-    "seal": Plan(
-        far=((-0.78, 0.6, -1.06, 0.34, 0.1, 0.14, 0, 0.3), (-0.78, 0.62, -1.08, 0.74, 0.1, 0.12, 0, 0.3)),
-        body=((-0.8, 0.62, 0.12, 0.24, 0.12, 0.48, -0.06), (0.12, 0.2, 0.36, -0.34, 0.48, 0.28)),
-        belly=((0.48, -0.1, 0.3, 0.5, 0.2, 0.2),),
-        near=((0.2, 0.38, -0.08, 0.8, 0.17, 0.09, 0.05, 0.8),),
-        neck=(0.42, -0.54),
-    ),
-    "hopper": Plan(
-        far=((-0.25, 0.42, -1.06, 0.72, 0.26, 0.06, 0.12), (0.34, 0.0, 0.58, 0.2, 0.1, 0.07, 0, 0.6)),
-        body=((-0.14, 0.3, 0.16, -0.3, 0.47, 0.3),),
-        belly=((0.26, -0.05, 0.2, 0.42, 0.18, 0.24),),
-        near=(
-            (-0.12, 0.42, 0.08, 0.56, 0.32, 0.24),
-            (0.1, 0.6, -0.02, 0.84, 0.14, 0.1, 0, 0.3),
-            (0.0, 0.86, 0.32, 0.88, 0.1, 0.08, 0, 0.3),
-        ),
-        neck=(0.28, -0.56),
-    ),
-    "beetle": Plan(
-        far=(
-            (-0.5, 0.4, -0.72, 0.8, 0.08, 0.05, -0.08, 0.6),
-            (-0.05, 0.44, -0.12, 0.84, 0.08, 0.05, -0.06, -0.6),
-            (0.34, 0.38, 0.5, 0.8, 0.08, 0.05, 0.06, 0.6),
-        ),
-        body=((-0.36, 0.06, 0.1, 0.06, 0.54, 0.5), (0.2, 0.1, 0.58, -0.08, 0.36, 0.26)),
-        belly=((-0.7, 0.52, 0.5, 0.5, 0.16, 0.16),),
-        near=(
-            (-0.66, 0.36, -0.9, 0.82, 0.08, 0.05, -0.1, -0.6),
-            (-0.28, 0.46, -0.42, 0.86, 0.08, 0.05, -0.06, 0.6),
-            (0.16, 0.44, 0.24, 0.86, 0.08, 0.05, 0.06, -0.6),
-        ),
-        neck=(0.64, -0.26),
-    ),
-}
-
-# Base and second colour of a coat; a body without its species' own coat takes one of these.
-COATS: tuple[tuple[str, str], ...] = (
-    ("#b5763f", "#6f4324"),
-    ("#8f9398", "#55595f"),
-    ("#e0c9a0", "#a98250"),
-    ("#5f6f52", "#3a4733"),
-    ("#7a5a4c", "#453029"),
-    ("#d9d4c7", "#8b8577"),
-    ("#a3703f", "#e7cf9f"),
-    ("#667a8f", "#c3ced8"),
-)
-PATTERNS = ("plain", "stripes", "spots", "patches")
-
 
 @dataclass(frozen=True)
 class Species:
     """A head, and the body that goes with it when the world lets the body tell the class.
 
     Attributes:
-        fur, ink, pale, accent: colours of skull and ears, of the dark marks, of the light marks, and of horns,
+        fur, ink, pale, accent: colors of skull and ears, of the dark marks, of the light marks, and of horns,
             beak and ear linings.
         skull, ears, crown, ruff, dark, light, nose, mouth, eyes: names of the features above; `dark` and
             `light` are the marks in `ink` and in `pale`.
-        iris: colour of the eye ball.
-        ear: colour of the ears, where it is not that of the fur.
-        plan, coat, pattern: the species' own body: its plan, its two colours and the pattern of its coat.
+        iris: color of the eye ball.
+        ear, torso: colors of the ears and of the species' own body, where they are not that of the fur.
+        plan, pattern: the species' own body and the pattern of its coat.
         home: the background that the species comes with when the world is biased.
     """
 
@@ -302,31 +170,104 @@ class Species:
     mouth: str = "none"
     iris: str = "#ffffff"
     ear: str = ""
+    torso: str = ""
     plan: str = "walker"
-    coat: tuple[str, str] = COATS[0]
     pattern: str = "plain"
     home: str = "meadow"
 
+    @property
+    def coat(self) -> tuple[str, str]:
+        """Base and second color of the species' own body."""
+        return self.torso or self.fur, self.ink
+
 
 # fmt: off
-SPECIES: dict[str, Species] = {
-    # the eight of the main world
+# The eight classes of the main world.
+_MAIN: dict[str, Species] = {
     "fox": Species("#e2742a", "#3b2418", "#fbf3e6", "#4a2c1c", "wedge", "bead", "button", "pointed",
-                   light="cheeks", plan="walker", coat=("#d96f2b", "#f6e6d2"), home="autumn"),
+                   light="cheeks", home="autumn"),
     "owl": Species("#8a6a48", "#4e3822", "#f0dfbd", "#e6a02c", "round", "owl", "beak", "tufts",
-                   light="disc", iris="#f8c630", plan="bird", coat=("#8a6a48", "#57402a"), pattern="spots", home="dusk"),
+                   light="disc", iris="#f8c630", plan="bird", pattern="spots",
+                   home="dusk"),
     "frog": Species("#6cb544", "#2f5a22", "#d8eda0", "#4f9433", "flat", "perched", "nostrils", "bulges",
-                    light="muzzle", mouth="grin", iris="#f3e27a", plan="sitter", coat=("#6cb544", "#3f7d2c"), pattern="spots", home="water"),
+                    light="muzzle", mouth="grin", iris="#f3e27a", plan="sitter",
+                    pattern="spots", home="water"),
     "deer": Species("#b9814c", "#5a3a22", "#f3e3c8", "#d9c39a", "tall", "wide", "button", "leaf", "antlers",
-                    light="muzzle", plan="walker", coat=("#b9814c", "#f0dcb8"), pattern="spots", home="forest"),
+                    light="muzzle", pattern="spots", home="forest"),
     "rabbit": Species("#cfc8c2", "#6a5d58", "#ffffff", "#f0a6ae", "round", "wide", "kitten", "long",
-                      light="muzzle", mouth="teeth", plan="hopper", coat=("#cfc8c2", "#8d837c"), home="snow"),
-    "lion": Species("#e9b85a", "#5a3517", "#fbe7bd", "#a85a22", "square", "bead", "big", "round", ruff="mane",
-                    light="muzzle", plan="walker", coat=("#e3b05a", "#a8692b"), home="sand"),
-    "duck": Species("#2f7d5b", "#16442f", "#f4f1e6", "#f2a81d", "round", "wide", "bill",
-                    light="blush", plan="bird", coat=("#9a8a78", "#e7e0d2"), pattern="patches", home="sky"),
+                      light="muzzle", mouth="teeth", plan="hopper", home="snow"),
+    "lion": Species("#e9b85a", "#5a3517", "#fbe7bd", "#a85a22", "square", "bead", "big", "round",
+                    ruff="mane", light="muzzle", home="sand"),
+    "duck": Species("#2f7d5b", "#16442f", "#f4f1e6", "#f2a81d", "round", "wide", "bill", crown="tuft",
+                    plan="bird", pattern="patches", home="sky", torso="#a39382"),
     "panda": Species("#f7f5ef", "#26262a", "#ffffff", "#26262a", "wide", "bead", "button", "round",
-                     dark="patches", mouth="smile", ear="#26262a", plan="sitter", coat=("#f2efe8", "#2b2b30"), pattern="patches", home="meadow"),
+                     dark="patches", mouth="smile", ear="#26262a", plan="sitter",
+                     pattern="patches"),
+}
+# Other species, to pre-train on what the main world does not show.
+_OTHERS: dict[str, Species] = {
+    "cat": Species("#8b8f96", "#4a4d54", "#f2f0ec", "#eab0ae", "round", "cat", "kitten", "pointed",
+                   dark="tabby", light="muzzle", iris="#b7d45a", plan="sitter", pattern="stripes"),
+    "dog": Species("#c99a62", "#5d3d24", "#f6ead6", "#7a4f2c", "square", "bead", "big", "lop",
+                   light="muzzle", ear="#7a4f2c", plan="sitter"),
+    "raccoon": Species("#9a9a98", "#2e2d30", "#f4f2ec", "#5a5958", "wedge", "bead", "button", "round",
+                       dark="bandit", light="cheeks", plan="walker", pattern="stripes"),
+    "badger": Species("#f3f1ea", "#2b2a2c", "#ffffff", "#e6dfd2", "wedge", "bead", "button", "small",
+                      dark="bars", plan="walker", torso="#85838a"),
+    "tiger": Species("#ee8e2c", "#2a1b10", "#fff3dd", "#f7c78f", "square", "cat", "kitten", "round",
+                     dark="tabby", light="muzzle", iris="#d9e08a", pattern="stripes"),
+    "mouse": Species("#b3a9a4", "#5b504c", "#eee6e0", "#f2b6bb", "wedge", "bead", "kitten", "dish",
+                     plan="hopper"),
+    "koala": Species("#9aa2ac", "#33363c", "#dfe3e8", "#e9d7dc", "wide", "bead", "big", "dish",
+                     plan="sitter"),
+    "bear": Species("#7a4f30", "#2c1c12", "#d2a878", "#c08f5e", "wide", "bead", "button", "round",
+                    light="muzzle", mouth="smile", plan="walker"),
+    "pig": Species("#f3a8ae", "#8f4a55", "#fbd0d2", "#e07f8c", "round", "bead", "snout", "leaf",
+                   plan="walker"),
+    "cow": Species("#f6f1e8", "#33302f", "#f4b9b0", "#d8c7a6", "tall", "wide", "long", "leaf", "horns",
+                   dark="patches", pattern="patches"),
+    "sheep": Species("#3f3a3c", "#1d1a1b", "#6a6163", "#f5efe2", "tall", "wide", "nostrils", "leaf",
+                     ruff="wool", torso="#efe8da"),
+    "ibex": Species("#a58a6b", "#4e3c2b", "#e6d6bd", "#6f5c48", "tall", "wide", "button", "leaf", "ram",
+                    light="muzzle"),
+    "giraffe": Species("#eebf62", "#9a5a28", "#f9e3b4", "#7b4a25", "tall", "wide", "nostrils", "leaf",
+                       "knobs", dark="spots", light="muzzle", pattern="patches"),
+    "zebra": Species("#f5f3ee", "#242428", "#4a4648", "#242428", "tall", "wide", "long", "small", "mohawk",
+                     dark="zebra", pattern="stripes"),
+    "elephant": Species("#97a0aa", "#4c525a", "#c3c9cf", "#d5b1b4", "round", "bead", "trunk", "fans",
+                        mouth="tusks"),
+    "penguin": Species("#22262f", "#101218", "#fbfaf5", "#f2a23a", "round", "bead", "beak", light="mask",
+                       plan="bird"),
+    "parrot": Species("#d93b3b", "#7c1f24", "#fdf5e8", "#33373d", "round", "open", "hook", crown="crest",
+                      light="mask", plan="bird"),
+    "rooster": Species("#f0e6d2", "#7c5a30", "#ffffff", "#d8392f", "round", "open", "beak", crown="comb",
+                       plan="bird", pattern="patches", torso="#c9702e"),
+    "eagle": Species("#f7f4ec", "#4a3220", "#ffffff", "#f0b429", "flat", "cat", "hook", dark="brows",
+                     iris="#f6d55c", plan="bird", torso="#6b4c34"),
+    "lizard": Species("#4f9a86", "#24564a", "#c5e3b2", "#e8813a", "flat", "perched", "nostrils", "bulges",
+                      ruff="frill", mouth="grin", iris="#f6b23c", plan="walker", pattern="spots"),
+    "axolotl": Species("#f5b8c4", "#a65a70", "#fbe0e3", "#d9567f", "wide", "wide", "none", "gills",
+                       light="blush", mouth="grin", ear="#d9567f", plan="seal"),
+    "ladybird": Species("#2c2a2e", "#141316", "#f6efe2", "#d9382c", "round", "bug", "none", crown="feelers",
+                        plan="beetle", pattern="spots", torso="#d9382c"),
+    "bee": Species("#f4c22e", "#33291c", "#fff1b8", "#33291c", "round", "bug", "none", crown="feelers",
+                   dark="cap", mouth="smile", plan="beetle", pattern="stripes"),
+    "hedgehog": Species("#e8cfa8", "#4a3526", "#f6e8cf", "#5d4634", "wedge", "bead", "button", "small",
+                        "spikes", ruff="spines", plan="turtle"),
+    "lynx": Species("#d0a673", "#4a3422", "#f8efdf", "#3a2a1e", "round", "cat", "kitten", "tufts",
+                    ruff="fluff", light="muzzle", iris="#d8c45a", pattern="spots"),
+    "hippo": Species("#9b8aa0", "#54465a", "#c9a9b4", "#d99aa8", "pear", "bead", "long", "small",
+                     mouth="teeth"),
+    "walrus": Species("#8d6650", "#3c281e", "#c9a48a", "#6f4d3b", "pear", "bead", "button", light="muzzle",
+                      mouth="tusks", plan="seal"),
+    "dragon": Species("#7a5bb5", "#35245c", "#c9b4ea", "#f0b84a", "wedge", "cat", "nostrils", "gills",
+                      "long horns", light="muzzle", mouth="fangs", iris="#f6e05e", plan="hopper"),
+    "unicorn": Species("#fbf4fa", "#7d6a8f", "#fbe0ea", "#f0b7d5", "tall", "open", "long", "pointed",
+                       "one horn", iris="#a9c9f2"),
+    "monkey": Species("#6e4a32", "#2d1c12", "#f0cfa4", "#d9a878", "round", "bead", "nostrils", "dish",
+                      light="mask", mouth="smile", plan="sitter"),
 }
 # fmt: on
-MAIN = tuple(SPECIES)
+SPECIES = _MAIN | _OTHERS
+MAIN = tuple(_MAIN)
+OTHERS = tuple(_OTHERS)
