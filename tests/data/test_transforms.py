@@ -24,6 +24,7 @@ from wsolbook.data.transforms import (
     STD,
     boxes_of,
     denormalize,
+    network_input,
     normalize,
     picture_of,
     sample,
@@ -61,6 +62,12 @@ def test_normalize_and_back():
     for c in range(3):
         torch.testing.assert_close(seen[:, c], (images[:, c] - MEAN[c]) / STD[c])
     torch.testing.assert_close(denormalize(seen), images)
+
+
+def test_network_input_is_normalize_of_each_picture():
+    whole, padded = scene(8, 8), random_crop(scene(6, 4), generator(0, 0, 1), size=8)
+    expected = torch.stack([normalize(picture_of(whole)), normalize(picture_of(padded))])
+    torch.testing.assert_close(network_input([whole, padded]), expected, rtol=0, atol=1e-6)
 
 
 def test_flip_moves_everything_as_the_formula_says():

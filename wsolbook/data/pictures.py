@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply, generator
 from wsolbook.data.images import full_size, read_image
-from wsolbook.data.transforms import boxes_of, normalize, picture_of, sample, warp_boxes
+from wsolbook.data.transforms import Sample, boxes_of, network_input, sample, warp_boxes
 from wsolbook.types import Batch
 
 log = logging.getLogger("wsolbook.data")
@@ -132,31 +132,33 @@ class Pictures:
                 self._broken(i, error)
         if not kept:
             raise OSError(f"none of the {len(index)} pictures of this batch can be read")
-        images, boxes, masks = zip(*loaded, strict=True)
-        if len({image.shape for image in images}) > 1:
+        seen, boxes, masks = zip(*loaded, strict=True)
+        if (sizes := len({view["image"].shape for view in seen})) > 1:
             raise ValueError(
-                f"pictures of {len({image.shape for image in images})} sizes in one batch; "
-                'the view "original" needs batches of one'
+                f'pictures of {sizes} sizes in one batch; the view "original" needs batches of one'
             )
         labels = torch.zeros(len(kept), len(self.classes))
         for row, i in enumerate(kept):
             labels[row, self.labels(i)] = 1
         evaluate = epoch is None
         return Batch(
-            images=normalize(torch.stack(images)),
+            images=network_input(seen),
             labels=labels,
             index=torch.tensor(kept),
             boxes=list(boxes) if evaluate and self.has_boxes else None,
             masks=torch.stack(masks) if evaluate and self.has_masks else None,
         )
 
-    def _load(self, index: int, epoch: int | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return picture in [0, 1], boxes and mask as the view shows them."""
+    def _load(self, index: int, epoch: int | None) -> tuple[Sample, Tensor | None, Tensor | None]:
+        """Return the sample, its boxes and its mask as the view shows them."""
         path = self.path(index)
         if epoch is not None:
             picture = read_image(path, min_side=self.min_side, needed=2 * self.size)
-            steps = apply(self.training_steps, sample(picture), generator(self.seed, epoch, index))
-            return picture_of(steps), None, None
+            return (
+                apply(self.training_steps, sample(picture), generator(self.seed, epoch, index)),
+                None,
+                None,
+            )
         # Only warping can use a picture that was decoded smaller: its target does not depend on the size.
         picture = read_image(
             path, min_side=self.min_side, needed=2 * self.size if self.view == "warp" else None
@@ -170,7 +172,7 @@ class Pictures:
         if boxes is not None:
             target = (self.size, self.size)
             boxes = warp_boxes(boxes, full_size(picture), target) if self.view == "warp" else boxes_of(seen)
-        return picture_of(seen), boxes, seen["mask"].as_subclass(Tensor) if mask is not None else None
+        return seen, boxes, seen["mask"].as_subclass(Tensor) if mask is not None else None
 
     def _broken(self, index: int, error: OSError | ValueError) -> None:
         kind = OSError if isinstance(error, OSError) else ValueError
