@@ -19,8 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from wsolbook import cam
+from wsolbook.alignment import Grid, align, grid_of
 from wsolbook.files import atomic, write_json
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalise
 from wsolbook.metrics.boxes import box_above
 from wsolbook.photos import Photo, box_on_photo, draw_map, draw_pixels, find_photos, read_photo
 from wsolbook.pretrained import Pretrained, find_class, load_pretrained
@@ -92,6 +93,8 @@ class Explanation:
         wanted: index of the class.
         score: its probability.
         values: the raw map `(u, v)`, or gradients `(3, s, s)` at the pixels of the crop.
+        view: the same at the pixels of the crop, each cell where it looks.
+        grid: where that is.
         box: the CAM paper's box in pixels of the file, inclusive corners; None for gradients.
     """
 
@@ -100,6 +103,8 @@ class Explanation:
     wanted: int
     score: float
     values: Tensor
+    view: Tensor
+    grid: Grid
     box: tuple[int, int, int, int] | None
 
 
@@ -193,11 +198,12 @@ def explain_photo(
         if trained.name.startswith(("vit_", "swin_")) and "reshape" in takes:
             options["reshape"] = "tokens"
         computed = METHODS[method](trained.network, view, wanted, **options)
-        for index, values in zip(classes, computed.values[0].float().cpu(), strict=True):
-            box = None
-            if values.ndim == 2:
-                box = box_on_photo(photo, box_above(resize(values, side), SHARE), side)
-            found.append(Explanation(method, computed.layer, index, float(scores[index]), values, box))
+        raw = computed.values[0].float().cpu()
+        grid = grid_of(trained.network, computed.layer, view, (raw.shape[-2], raw.shape[-1]))
+        for index, values in zip(classes, raw, strict=True):
+            aligned, score = align(values, grid, side), float(scores[index])
+            box = box_on_photo(photo, box_above(aligned, SHARE), side) if aligned.ndim == 2 else None
+            found.append(Explanation(method, computed.layer, index, score, values, aligned, grid, box))
     return found
 
 
@@ -268,21 +274,21 @@ def _summary(photo: Photo, scores: Tensor, names: Sequence[str]) -> str:
 
 
 def _draw(photo: Photo, found: Explanation) -> Image.Image:
-    if found.values.ndim == 3:
-        return draw_pixels(photo, found.values)
-    return draw_map(photo, normalise(found.values, "max"), found.box)
+    if found.view.ndim == 3:
+        return draw_pixels(photo, found.view)
+    return draw_map(photo, normalise(found.view, "max"), found.box)
 
 
 def _facts(photo: Photo, trained: Pretrained, options: Explain, found: Explanation) -> dict[str, object]:
-    facts = asdict(found)
-    del facts["values"]
+    facts = {key: value for key, value in asdict(found).items() if key not in ("values", "view", "wanted")}
     return {
         "photo": str(photo.path),
         "photo_size": photo.size,
         "crop": photo.region,
         "model": trained.name,
         "weights": str(options.weights or "imagenet"),
-        "class": trained.names[found.wanted],
+        "class": found.wanted,
+        "class_name": trained.names[found.wanted],
         **facts,
     }
 

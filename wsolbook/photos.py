@@ -29,7 +29,7 @@ class Photo:
         size: width and height of the file in pixels, upright.
         picture: the photograph at a size to be looked at, in [0, 1].
         view: network input: short side resized, centre crop, normalized.
-        region: edges of the crop, `(x0, y0, x1, y1)` in pixels of the file; the whole would be `(0, 0, *size)`.
+        region: edges of the crop, `(x0, y0, x1, y1)` in pixels of the file; all of it is `(0, 0, *size)`.
     """
 
     path: Path
