@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("wsolbook.explain:explain", "show what a network saw in a photograph"),
     "doctor": ("wsolbook.doctor:doctor", "versions, devices, and what is missing"),
     "data": ("wsolbook.data.command:data", "download and verify data sets"),
-    "evaluate": ("wsolbook.metrics.command:evaluate", "score saved maps with the official metrics"),
+    "evaluate": ("wsolbook.evaluate:evaluate", "score saved maps with the official metrics"),
 }
 
 

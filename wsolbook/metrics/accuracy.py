@@ -78,8 +78,9 @@ class BoxAccuracy(Counts):
         for i, image_boxes in enumerate(truth):
             _require_inside(image_boxes, maps.shape[-2:], i)
         grey = grey_levels(maps)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for correct in pool.map(self._correct, grey, truth):
+        with ThreadPoolExecutor(min(torch.get_num_threads(), max(1, len(maps)))) as pool:
+            each = map if len(maps) == 1 else pool.map  # a thread is not worth starting for one map
+            for correct in each(self._correct, grey, truth):
                 self.state["correct"] += torch.from_numpy(correct)
         self.state["images"] += len(maps)
 

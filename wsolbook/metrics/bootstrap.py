@@ -34,13 +34,10 @@ class PerImage(Generic[M]):
         self.make, self.total = make, make()
         self._rows: list[Int[np.ndarray, " counts"]] = []
 
-    def add(self, count: Callable[[M], None]) -> None:
-        """Count one image: `count` updates the metric it is given with that image."""
-        one = self.make()
-        count(one)
-        self._rows.append(
-            np.concatenate([one.state[k].numpy().ravel() for k in sorted(one.state)], dtype=np.int32)
-        )
+    def add(self, one: M) -> None:
+        """Count one image, given as a metric that has counted nothing else."""
+        counts = [one.state[name].numpy().ravel() for name in sorted(one.state)]
+        self._rows.append(np.concatenate(counts, dtype=np.int32))
         self.total.merge(one)
 
     def rows(self) -> Int[np.ndarray, "n counts"]:

@@ -190,6 +190,14 @@ class SeedIoU(Counts):
         best = int(curve.argmax())
         return {"miou": float(curve[best]), "score": self.settings["scores"][best]}
 
+    def per_class(self) -> PerClass:
+        """Return what becomes of each class at the best background score.
+
+        Raises:
+            ValueError: as `curve`.
+        """
+        return per_class(self.matrices()[int(self.curve().argmax())])
+
     def at(self, score: float) -> float:
         """Return the mean IoU in percent at one background score of the sweep.
 
