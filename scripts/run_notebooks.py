@@ -19,6 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 VOLATILE = ("execution", "collapsed", "scrolled")
+WIDGET = "application/vnd.jupyter.widget-view+json"  # names a live model; the HTML beside it stands on its own
 
 
 def execute(twin: Path, timeout: int) -> NotebookNode:
@@ -39,6 +40,8 @@ def execute(twin: Path, timeout: int) -> NotebookNode:
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
             cell.outputs = merge_streams(cell.outputs)
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
     return notebook
 
 
