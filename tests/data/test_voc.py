@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import scipy.io
@@ -161,6 +163,12 @@ def test_sbd_files_that_are_not(tmp_path):
     sbd_file(tmp_path / "c.mat", np.full((2, 2), 21, np.uint8))
     with pytest.raises(OSError, match=r"c\.mat: .* values 0 to 20"):
         read_sbd(tmp_path / "c.mat")
+
+
+def test_without_scipy_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(OSError, match=r"a\.mat: reading \.mat files needs scipy"):
+        read_sbd(tmp_path / "a.mat")
 
 
 @pytest.mark.real

@@ -10,14 +10,14 @@ def read_mat(path: Path) -> dict[str, Any]:
     """Read the variables of a .mat file, with single-element arrays unwrapped.
 
     Raises:
-        ImportError: when scipy, which reads the format, is not installed.
-        OSError: when the file is missing or damaged; naming it.
+        OSError: when the file is missing or damaged, naming it; or when scipy, which reads the format, is not
+            installed.
     """
     try:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
     except ImportError as error:
-        raise ImportError(f"{path}: reading .mat files needs scipy; install it with pip") from error
+        raise OSError(f"{path}: reading .mat files needs scipy: pip install 'wsolbook[data]'") from error
     try:
         return loadmat(str(path), squeeze_me=True)
     except FileNotFoundError:

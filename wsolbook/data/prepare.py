@@ -33,8 +33,8 @@ def trainaug(root: str | Path, sbd: str | Path) -> int:
         sbd: the folder benchmark_RELEASE, or one that holds it.
 
     Raises:
-        OSError: when a list or mask is missing or damaged, or the disk is full.
-        ImportError: without scipy, which reads SBD's masks.
+        OSError: when a list or mask is missing or damaged, the disk is full, or scipy, which reads SBD's masks,
+            is not installed.
     """
     root = find_root(root, ("VOC2012", "VOCdevkit/VOC2012"), ("JPEGImages", "ImageSets"), "VOC 2012")
     inside = ("benchmark_RELEASE/dataset", "dataset")
@@ -62,8 +62,7 @@ def read_sbd(path: Path) -> UInt8[Tensor, "h w"]:
     """Read the class mask of one SBD file (struct GTcls): values 0 to 20.
 
     Raises:
-        OSError: when the file is missing, damaged, or holds other values; naming it.
-        ImportError: without scipy.
+        OSError: when the file is missing, damaged, or holds other values, naming it; without scipy.
     """
     try:
         mask = np.asarray(read_mat(path)["GTcls"]["Segmentation"].item(), dtype=np.uint8)

@@ -118,8 +118,7 @@ def read_synsets(root: Path) -> Synsets:
     the class list of the challenge's second host (`LOC_synset_mapping.txt`), and the training folders.
 
     Raises:
-        FileNotFoundError: when none of them is there.
-        ImportError: when a devkit is there and scipy, which reads it, is not.
+        OSError: when none of them is there, or a devkit is and scipy, which reads it, is not.
     """
     words: dict[str, str] = {}
     devkit, clsloc, names = None, None, None
@@ -145,8 +144,7 @@ def read_meta(path: Path) -> tuple[list[str], dict[str, str]]:
     """Read `meta.mat` of the 2012 devkit: WordNet ids in the order of ILSVRC2012_ID, and their words.
 
     Raises:
-        ImportError: without scipy.
-        OSError: when the file is missing or damaged; naming it.
+        OSError: when the file is missing or damaged, naming it; without scipy.
     """
     table = read_mat(path)["synsets"]
     leaves = sorted((int(row["ILSVRC2012_ID"]), row) for row in table if int(row["num_children"]) == 0)
