@@ -33,8 +33,8 @@ def trainaug(root: str | Path, sbd: str | Path) -> int:
         sbd: the folder benchmark_RELEASE, or one that holds it.
 
     Raises:
-        OSError: when a list or mask is missing or damaged, the disk is full, or scipy, which reads SBD's masks,
-            is not installed.
+        OSError: when a list or mask is missing or damaged, the disk is full, or scipy, which reads SBD's
+            masks, is not installed.
     """
     root = find_root(root, ("VOC2012", "VOCdevkit/VOC2012"), ("JPEGImages", "ImageSets"), "VOC 2012")
     inside = ("benchmark_RELEASE/dataset", "dataset")
