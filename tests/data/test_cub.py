@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -36,6 +36,7 @@ def test_protocol_boxes_never_leave_the_picture(cub_tree):
     assert torch.cat(warped).tolist() == [[0, 0, 218, 212], [168, 112, 212, 212]]
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.integers(0, 500)] * 2, *[st.integers(1, 500)] * 2), min_size=1))
 def test_rectangle_to_corners_and_back(rectangles):
     given_boxes = torch.tensor(rectangles)
