@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wsolbook.types import Batch, Samples
+
+Key = tuple[int | None, Sequence[int]]
 
 
 def counter(*numbers: int) -> int:
@@ -73,7 +75,7 @@ def training_batches(
             epoch, index = batch_index(n, batch_size, seed, step)
             yield epoch, index[rank::world] or index[:1]
 
-    yield from _load(_View(data), keys(), workers)
+    yield from load(data, keys(), workers)
 
 
 def evaluation_batches(
@@ -86,7 +88,7 @@ def evaluation_batches(
     """
     mine = range(rank, len(data), world)
     keys = [(None, tuple(mine[i : i + batch_size])) for i in range(0, len(mine), batch_size)]
-    yield from _load(_View(data), keys, workers)
+    yield from load(data, keys, workers)
 
 
 class _View(Dataset):
@@ -95,18 +97,15 @@ class _View(Dataset):
     def __init__(self, data: Samples) -> None:
         self.data = data
 
-    def __getitem__(self, key: tuple[int | None, Sequence[int]]) -> Batch:
+    def __getitem__(self, key: Key) -> Batch:
         epoch, index = key
         return self.data.batch(index, epoch)
 
 
-def _load(view: _View, keys, workers: int) -> Iterator[Batch]:
-    """Read batches by key, in their order, in this process or ahead in `workers` others."""
+def load(data: Samples, keys: Iterable[Key], workers: int = 0) -> Iterator[Batch]:
+    """Yield batches by (epoch, indices) in their order, read here or ahead in `workers` other processes."""
+    view = _View(data)
     if workers == 0:
         return map(view.__getitem__, keys)
     private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream
-    return iter(
-        DataLoader(
-            view, batch_size=None, sampler=keys, num_workers=workers, generator=private, prefetch_factor=2
-        )
-    )
+    return iter(DataLoader(view, batch_size=None, sampler=keys, num_workers=workers, generator=private))

@@ -88,7 +88,7 @@ class CamCub10(CamCub):
     epochs: int = 8
     batch_size: int = 16
     optim: Optim = Optim(
-        lr=0.01, momentum=0.9, weight_decay=1e-4, new_layers=10.0, biases=2.0, decay_biases=False
+        lr=0.002, momentum=0.9, weight_decay=1e-4, new_layers=10.0, biases=2.0, decay_biases=False
     )
     schedule: Schedule = Schedule("cosine")
     evaluate_every: int = 0

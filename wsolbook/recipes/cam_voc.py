@@ -110,7 +110,7 @@ class CamVoc632(CamVoc):
     output_stride: int | None = None
     epochs: int = 8
     optim: Optim = Optim(
-        lr=0.01, momentum=0.9, weight_decay=1e-4, new_layers=10.0, biases=2.0, decay_biases=False
+        lr=0.002, momentum=0.9, weight_decay=1e-4, new_layers=10.0, biases=2.0, decay_biases=False
     )
     schedule: Schedule = Schedule("cosine")
     momentum_slip: bool = False

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from wsolbook.backbones import BACKBONES
 from wsolbook.data.augment import AUGMENTATIONS
+from wsolbook.recipes.measure import Centre
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Samples
 
@@ -59,6 +60,11 @@ class Recipe(TrainConfig):
     def evaluate(self, model: Any) -> dict[str, float]:
         """Measure a network on pictures it was not trained on, in percent."""
         raise NotImplementedError
+
+    def baseline(self) -> dict[str, float]:
+        """Measure the map that guesses the centre; classification is left out."""
+        found = self.evaluate(Centre(len(self.training_data().classes)))
+        return {metric: value for metric, value in found.items() if metric not in ("top-1", "mAP")}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import torch
 import tyro
 
+from wsolbook.backbones import save
 from wsolbook.recipes import RECIPES, Recipe
 from wsolbook.training.config import ConfigError, plain
 from wsolbook.training.estimate import memory, readable
@@ -50,19 +52,24 @@ def train(arguments: list[str]) -> int:
         print(describe(recipe))
         return 0
     run = Path(options.run or f"runs/{options.recipe}")
-    resume = options.resume if options.resume in ("never", "auto") else Path(options.resume)
+    resume: Any = options.resume if options.resume in ("never", "auto") else Path(options.resume)
     try:
         torch.manual_seed(recipe.seed)
-        history = run_training(
-            recipe.model(), recipe.training_data(), recipe, run=run, evaluate=recipe.evaluate, resume=resume
-        )
+        model, data = recipe.model(), recipe.training_data()
+        history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
+        if int(os.environ.get("RANK", 0)) == 0:
+            model.names = data.classes
+            save(model, run / "model.safetensors")
     except Stopped as stopped:
         print(f"wsolbook: {stopped}", file=sys.stderr)
         return EXIT_STOPPED
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    print(f"{run}: {history.step} steps; " + ", ".join(f"{k} {v:g}" for k, v in history.final.items()))
+    print(
+        f"{run}: {history.step} steps; "
+        + ", ".join(f"{k} {v:.4g}" for k, v in history.final.items() if k != "step")
+    )
     return 0
 
 
