@@ -54,6 +54,7 @@ def features_before(network: nn.Module, images: torch.Tensor, layer: str) -> tor
     return seen[0]
 
 
+SLOW = pytest.mark.slow
 WHOLE = {  # torchvision's network, its output stride, the layer that follows the features, extra arguments
     "resnet18": (models.resnet18, None, "avgpool", {}),
     "resnet50": (models.resnet50, None, "avgpool", {}),
@@ -74,7 +75,7 @@ WHOLE = {  # torchvision's network, its output stride, the layer that follows th
 }
 
 
-@pytest.mark.parametrize("name", [*WHOLE])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW) if n == "resnet101" else n for n in WHOLE])
 def test_whole_network_is_torchvisions(name, tmp_path):
     make, stride, after, options = WHOLE[name]
     network = lively(make(num_classes=7, **options))
@@ -178,7 +179,7 @@ SUBGRID = {  # every second position of the finer map is the coarse map; where i
 def test_dilation_keeps_every_value_of_the_coarse_map(name, start, tmp_path):
     coarse = lively(build(name, classes=3)).eval()
     save(coarse, tmp_path / "coarse.safetensors")
-    images = pictures(96, 1)
+    images = pictures(80 if start else 96, 1)
     with torch.no_grad():
         expected = coarse.features(images)
         for stride in (16, 8) if start == 0 else (8,):
@@ -473,9 +474,7 @@ def test_imagenet_without_a_connection(monkeypatch, tmp_path):
 
 def test_every_backbone_learns():
     """One step changes every parameter that is meant to learn (no part is cut off from the loss)."""
-    for name in BACKBONES:
-        if name in ("resnet101", "resnet50"):
-            continue
+    for name in BACKBONES.keys() - {"resnet50", "resnet101", "inception_v3"}:  # as resnet18, as googlenet
         torch.manual_seed(0)
         model = build(name, classes=3, loss="sigmoid").train()
         size = 64 if name.startswith("tiny") else 96
@@ -485,7 +484,6 @@ def test_every_backbone_learns():
 
 
 @pytest.mark.real
-@pytest.mark.skipif("WSOLBOOK_REAL" not in os.environ, reason="needs real weights")
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v2_symmetric", "squeezenet1_1"])
 def test_real_weights_classify_as_torchvision(name):
     path = Path(os.environ["WSOLBOOK_REAL"]) / "weights" / f"{name}.safetensors"

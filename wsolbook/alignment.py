@@ -40,7 +40,7 @@ def tiling(image: tuple[int, int], cells: tuple[int, int]) -> Grid:
     return Grid(step, ((step[0] - 1) / 2, (step[1] - 1) / 2))
 
 
-def grid_of(model: nn.Module, layer: str, images: Float[Tensor, "n 3 h w"], cells: tuple[int, int]) -> Grid:
+def grid_of(model: nn.Module, layer: str, images: Float[Tensor, "n c h w"], cells: tuple[int, int]) -> Grid:
     """Return the grid of a layer by watching kernels, strides and paddings in one forward pass.
 
     Args:
@@ -113,7 +113,7 @@ NAMES = ("kernel_size", "stride", "padding", "dilation")
 
 def _moved(grid: Grid, name: str, args: Any, kwargs: Any) -> Grid:
     if name == "pad":
-        margins = [*args[1], 0, 0, 0][:4]
+        margins = [*map(float, args[1]), 0.0, 0.0, 0.0][:4]
         return _shift(grid, (margins[2], margins[0]))
     if name not in WINDOWS:
         return grid
@@ -121,11 +121,11 @@ def _moved(grid: Grid, name: str, args: Any, kwargs: Any) -> Grid:
         args[place] if place < len(args) else kwargs.get(key)
         for place, key in zip(WINDOWS[name], NAMES, strict=True)
     ]
-    kernel = tuple(values[0].shape[2:]) if isinstance(values[0], Tensor) else _pair(values[0])
+    kernel = _pair(values[0].shape[2:] if isinstance(values[0], Tensor) else values[0])
     stride = kernel if values[1] in (None, (), []) else _pair(values[1])
     dilation = _pair(values[3] or 1)
-    reach = tuple(d * (k - 1) / 2 for k, d in zip(kernel, dilation, strict=True))
-    padding = {"same": reach, "valid": (0, 0)}.get(values[2]) or _pair(values[2] or 0)
+    reach = (dilation[0] * (kernel[0] - 1) / 2, dilation[1] * (kernel[1] - 1) / 2)
+    padding = {"same": reach, "valid": (0.0, 0.0)}.get(values[2]) or _pair(values[2] or 0)
     moved = _shift(grid, (padding[0] - reach[0], padding[1] - reach[1]))
     return Grid((grid.step[0] * stride[0], grid.step[1] * stride[1]), moved.start)
 
@@ -136,7 +136,8 @@ def _shift(grid: Grid, cells: Pair) -> Grid:
 
 
 def _pair(value: Any) -> Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+    first, last = (value, value) if isinstance(value, int) else (value[0], value[-1])
+    return float(first), float(last)
 
 
 def _tensors(args: Iterable[Any]) -> Iterable[Tensor]:

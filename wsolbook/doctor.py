@@ -54,13 +54,14 @@ def doctor(options: Doctor) -> int:
         "tools": tools(),
         "real pictures and weights": real(options.data or _path_of("WSOLBOOK_REAL")),
     }
-    for title, findings in groups.items():
+    found = {title: list(findings) for title, findings in groups.items()}
+    for title, findings in found.items():
         print(title)
         for each in findings:
             print(f"  {'✓' if each.there else '✗'} {each.what:<24} {each.detail}")
             if not each.there:
                 print(f"    → {each.remedy}")
-    lacking = [f.what for findings in groups.values() for f in findings if f.needed and not f.there]
+    lacking = [f.what for findings in found.values() for f in findings if f.needed and not f.there]
     print(f"cannot work without {', '.join(lacking)}" if lacking else "ready")
     return int(bool(lacking))
 
