@@ -17,7 +17,7 @@ from wsolbook.data.drawing import NOWHERE, Capsule, Region, capsules, cover, pai
 from wsolbook.data.scenes import PARTS, Critter
 
 HEAD, BODY, LIMBS = range(3)
-HEAD_RADIUS = 0.35  # in half body lengths
+HEAD_RADIUS = 0.39  # in half body lengths
 
 
 def _eyes(species: sp.Species) -> tuple[Capsule, Capsule, Capsule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -91,7 +91,7 @@ class Critters:
         preset: str = "single",
         size: int = 64,
         seed: int = 0,
-        split: Literal["train", "val", "test"] = "train",
+        split: str = "train",
         flip: bool = True,
         **knobs: Any,
     ) -> None:

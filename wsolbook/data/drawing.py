@@ -20,7 +20,7 @@ from torch import Tensor
 # The points within a radius of a line: `(x0, y0, x1, y1, r0, r1, bend, swing)`. It runs from `(x0, y0)` with
 # radius `r0` to `(x1, y1)` with radius `r1`; its middle is pushed sideways by `bend`; `swing` says how far
 # its end follows the stride of an animal; both may be left out. A dot has no length, a horn no end radius.
-Capsule = tuple[float, ...]
+Capsule = tuple[float | int, ...]
 NOWHERE: Capsule = (0.0, 0.0, 0.0, 0.0, -99.0, -99.0, 0.0, 0.0)
 
 
@@ -64,10 +64,11 @@ def capsules(
     x0, y0, x1, y1, r0, r1, bend, _ = shapes.unbind(2)
     length = torch.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0))
     dot = length < 1e-3
-    length = length.clamp(min=1e-3)
-    cos, sin = torch.where(dot, 1, (x1 - x0) / length), torch.where(dot, 0, (y1 - y0) / length)
+    inverse = 1 / length.clamp(min=1e-3)
+    length = torch.where(dot, 0, length)
+    cos, sin = torch.where(dot, 1, (x1 - x0) * inverse), torch.where(dot, 0, (y1 - y0) * inverse)
     along, across = x0 * cos + y0 * sin, y0 * cos - x0 * sin
-    columns = torch.stack([cos, sin, along, across, length, 1 / length, r0, r1 - r0, 4 * bend])
+    columns = torch.stack([cos, sin, along, across, length, inverse, r0, r1 - r0, 4 * bend])
     bent, there = bend.any(0).tolist(), (r0 > NOWHERE[4]).any(0).tolist()
     nearest = torch.full_like(x, -NOWHERE[4])
     for k, column in enumerate(columns.to(x.device)[..., None, None].unbind(2)):

@@ -129,7 +129,7 @@ def _draw(
     animals = _layers([s.critters for s in scenes])
     # Shadows belong to the ground: they come before all animals, and no missing part changes them.
     for who, layer in animals:
-        place = torch.tensor([(c.x, c.y + 0.46 * c.scale, 0.5 * c.scale) for c in layer]).to(device)
+        place = torch.tensor([(*c.ground, 0.5 * c.scale) for c in layer]).to(device)
         some = canvas[who]
         shadow(some, place[:, :2], place[:, 2], darkness[who])
         canvas[who] = some

@@ -171,7 +171,7 @@ def backdrop(
     light = soft * patches
     light += fine * (grain * 0.22 + 0.06)
     light += 1
-    return picture.mul_(light[:, None])
+    return picture.mul_(light[:, None]).clamp_(0, 1)
 
 
 # Things that are no animals: layers of shapes, each with its color, in half widths of the thing.

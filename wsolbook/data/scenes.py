@@ -7,7 +7,8 @@ laboratory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -53,7 +54,7 @@ class World:
     species: tuple[str, ...] = MAIN
     classes: int | None = None
     objects: tuple[int, int] = (1, 1)
-    object_scale: tuple[float, float] = (0.68, 0.88)
+    object_scale: tuple[float, float] = (0.64, 0.84)
     body_cue: float = 0.2
     context_bias: float = 0.0
     context: tuple[tuple[str, str], ...] = tuple((name, SPECIES[name].home) for name in MAIN)
@@ -136,6 +137,7 @@ class Critter:
         tilt: rotation of the head in degrees.
         look: how far the face turns aside, in head radii.
         swell: size of the head, 1 on average.
+        ground: where the middle of its shadow lies; the shadow belongs to the background.
         missing: parts that are not drawn.
     """
 
@@ -149,6 +151,7 @@ class Critter:
     tilt: float
     look: float
     swell: float
+    ground: tuple[float, float]
     missing: tuple[str, ...] = ()
 
 
@@ -196,21 +199,28 @@ class Scene:
         return replace(self, background=known("background", background, BACKGROUNDS))
 
     def with_body_of(self, species: str) -> Scene:
-        """Return the same scene, every animal with the trunk, limbs and coat of `species`.
-
-        A head sits on the neck of its body, so it moves with it where the plans of the bodies differ.
-        """
+        """Return the same scene, every animal with the trunk, limbs and coat of `species`; heads stay put."""
         own = SPECIES[known("species", species, SPECIES)]
-        return self._each(
-            lambda c: replace(c, body=replace(c.body, plan=own.plan, pattern=own.pattern, coat=own.coat))
-        )
+
+        def swap(critter: Critter) -> Critter:
+            before, after = PLANS[critter.body.plan].neck, PLANS[own.plan].neck
+            dx, dy = critter.facing * (before[0] - after[0]), before[1] - after[1]
+            cos, sin = math.cos(math.radians(critter.angle)), math.sin(math.radians(critter.angle))
+            return replace(
+                critter,
+                body=replace(critter.body, plan=own.plan, pattern=own.pattern, coat=own.coat),
+                x=critter.x + critter.scale / 2 * (cos * dx - sin * dy),
+                y=critter.y + critter.scale / 2 * (sin * dx + cos * dy),
+            )
+
+        return self._each(swap)
 
     def with_head_of(self, species: str) -> Scene:
         """Return the same scene, every animal with the head of `species`, and so of that class."""
         known("species", species, self.classes)
         return self._each(lambda c: replace(c, species=species))
 
-    def _each(self, change: Any) -> Scene:
+    def _each(self, change: Callable[[Critter], Critter]) -> Scene:
         return replace(self, critters=tuple(change(critter) for critter in self.critters))
 
 
@@ -220,11 +230,11 @@ class Dice:
     def __init__(self, numbers: list[float]) -> None:
         self._next = iter(numbers).__next__
 
-    def between(self, low: float, high: float) -> float:
+    def between(self, low: float | int, high: float | int) -> float:
         """Return a number in [low, high)."""
         return low + (high - low) * self._next()
 
-    def chance(self, probability: float) -> bool:
+    def chance(self, probability: float | int) -> bool:
         """Return True with this probability."""
         return self._next() < probability
 
@@ -288,24 +298,28 @@ def _critter(
     room = max(0.05, 0.52 - 0.46 * scale) if count == 1 else 0.03
     lacks, part = dice.chance(world.missing_part), dice.one_of(PARTS)
     together = 1 - 0.6 * world.overlap if count > 1 else 1.0
+    body = Body(
+        plan,
+        pattern,
+        coat,
+        shade=dice.between(0.85, 1.12),
+        phase=(dice.between(0, 6.3), dice.between(0, 6.3), dice.between(0, 6.3)),
+        stride=dice.between(-0.14, 0.14),
+    )
+    x = 0.5 + place[0] * together + dice.between(-room, room)
+    y = 0.53 + place[1] * together + dice.between(-room, room) * 0.7
     return Critter(
         species=name,
-        body=Body(
-            plan,
-            pattern,
-            coat,
-            shade=dice.between(0.85, 1.12),
-            phase=(dice.between(0, 6.3), dice.between(0, 6.3), dice.between(0, 6.3)),
-            stride=dice.between(-0.14, 0.14),
-        ),
-        x=0.5 + place[0] * together + dice.between(-room, room),
-        y=0.53 + place[1] * together + dice.between(-room, room) * 0.7,
+        body=body,
+        x=x,
+        y=y,
         scale=scale,
         angle=dice.between(-14, 14),
         facing=dice.one_of((1, -1)),
         tilt=dice.between(-16, 16),
         look=dice.between(-0.12, 0.16),
         swell=dice.between(0.92, 1.1),
+        ground=(x, y + 0.46 * scale),
         missing=(part,) if training and lacks else (),
     )
 
