@@ -59,7 +59,7 @@ class BoxAccuracy(Counts):
         self.thresholds = grid(thresholds)
 
     def update(
-        self, maps: Float[Tensor, "n h w"], boxes: Sequence[Num[Tensor, "_ 4"]] | Num[Tensor, "n 4"]
+        self, maps: Float[Tensor, "n h w"], boxes: Sequence[Num[Tensor, "_ 4"]] | Num[Tensor, "m 4"]
     ) -> None:
         """Count a batch.
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int, Num, Real, UInt8
 from torch import Tensor
 
-from wsolbook.metrics.counts import require_unit_range
+from wsolbook.metrics.counts import require_thresholds, require_unit_range
 
 Contours = Literal["all", "largest"]
 
@@ -101,7 +101,11 @@ def boxes_from_map(
         ValueError: when the map holds NaN or leaves [0, 1], or a threshold leaves [0, 1).
     """
     require_contours(contours)
-    fractions = grid(thresholds) if isinstance(thresholds, int) else np.asarray(thresholds, np.float64)
+    if isinstance(thresholds, int):
+        require_thresholds(thresholds)
+        fractions = grid(thresholds)
+    else:
+        fractions = np.asarray(thresholds, np.float64)
     if len(fractions) == 0 or not ((fractions >= 0) & (fractions < 1)).all():
         raise ValueError(f"thresholds must lie in [0, 1), at least one of them, got {thresholds}")
     grey = grey_levels(localization_map)

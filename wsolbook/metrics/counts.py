@@ -6,13 +6,15 @@ keep that exact: two processes and one give the same number to the last digit.
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 
 from wsolbook.maps import require_finite
+
+C = TypeVar("C", bound="Counts")
 
 
 class Counts:
@@ -32,7 +34,7 @@ class Counts:
         """Number of images counted so far."""
         return int(self.state["images"])
 
-    def merge(self, other: Self) -> Self:
+    def merge(self: C, other: C) -> C:
         """Add the counts of another metric of the same kind and settings to this one, and return this one.
 
         Raises:
@@ -51,9 +53,6 @@ class Counts:
         """Raise a ValueError if nothing has been counted."""
         if self.images == 0:
             raise ValueError(f"{type(self).__name__} has counted no image: the data set is empty")
-
-
-C = TypeVar("C", bound=Counts)
 
 
 def reduce(metric: C) -> C:

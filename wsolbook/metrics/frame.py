@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalise, require_finite, resize
 from wsolbook.metrics.boxes import require_boxes
 
 SIZE = 224
@@ -22,7 +22,11 @@ def frame_maps(maps: Float[Tensor, "n h w"], size: int | tuple[int, int] = SIZE)
     Raises:
         ValueError: when a map holds NaN or infinity.
     """
-    return normalise(resize(maps.detach().float(), size, "bicubic"))
+    require_finite(maps)
+    maps = maps.detach().float()
+    flat = maps.amax((1, 2), keepdim=True) == maps.amin((1, 2), keepdim=True)
+    # Interpolation rounds: scaling what it makes of a constant would show the rounding errors.
+    return normalise(resize(maps, size, "bicubic").masked_fill(flat, 0))
 
 
 def frame_boxes(

@@ -29,10 +29,10 @@ class LocalizationError(Counts):
         self,
         guesses: Int[Tensor, "n k"],
         boxes: Num[Tensor, "n k 4"],
-        labels: Int[Tensor, " n"],
+        labels: Int[Tensor, " m"],
         truth: Sequence[Num[Tensor, "_ 4"]],
-        known: Num[Tensor, "n 4"] | None = None,
-        blacklisted: Bool[Tensor, " n"] | None = None,
+        known: Num[Tensor, "m 4"] | None = None,
+        blacklisted: Bool[Tensor, " m"] | None = None,
     ) -> None:
         """Count a batch.
 

@@ -21,7 +21,7 @@ PARTS = ("head", "body", "limbs")
 
 def part_coverage(
     maps: Float[Tensor, "n h w"],
-    parts: Bool[Tensor, "n p h w"],
+    parts: Bool[Tensor, "m p u v"],
     threshold: float,
     names: Sequence[str] = PARTS,
 ) -> dict[str, float]:
@@ -79,7 +79,7 @@ def part_evidence(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) 
 def part_importance(
     model: Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n c"]],
     whole: Float[Tensor, "n 3 h w"],
-    without: Mapping[str, Float[Tensor, "n 3 h w"]],
+    without: Mapping[str, Float[Tensor, "m 3 u v"]],
     classes: Int[Tensor, " n"],
 ) -> dict[str, Float[Tensor, " n"]]:
     """Return how far the logit of the true class falls when a part is removed, all else equal.

@@ -51,7 +51,7 @@ class PixelAP(Counts):
         )
         self.edges = np.append(grid(thresholds), 1.0)
 
-    def update(self, maps: Float[Tensor, "n h w"], masks: UInt8[Tensor, "n u v"]) -> None:
+    def update(self, maps: Float[Tensor, "n h w"], masks: UInt8[Tensor, "m u v"]) -> None:
         """Count a batch.
 
         Args:

@@ -134,7 +134,7 @@ class SeedIoU(Counts):
         self.scores = np.array(scores, np.float32)
 
     def update(
-        self, maps: Float[Tensor, "k h w"], classes: Int[Tensor, " k"], mask: UInt8[Tensor, "u v"]
+        self, maps: Float[Tensor, "k h w"], classes: Int[Tensor, " m"], mask: UInt8[Tensor, "u v"]
     ) -> None:
         """Count one image.
 
@@ -154,7 +154,7 @@ class SeedIoU(Counts):
         if len(classes) and not (int(classes.min()) >= 1 and int(classes.max()) < self.classes):
             raise ValueError(f"classes of seeds must lie in 1 to {self.classes - 1}, got {classes.tolist()}")
         ascending = classes.argsort()  # of equal maps the lower class wins, as with one argmax over all
-        values = maps[ascending].detach().cpu().float().reshape(len(maps), -1).numpy()
+        values = maps[ascending].detach().cpu().float().reshape(len(maps), mask.numel()).numpy()
         counts = np.zeros((256, self.classes, len(self.scores) + 1), np.int64)
         true = mask.cpu().numpy().ravel()
         _count_seeds(values, classes[ascending].cpu().numpy(), true, self.scores, counts)

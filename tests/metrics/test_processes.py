@@ -1,0 +1,75 @@
+"""Seven images over one, two and three processes: the same numbers, each image counted once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from wsolbook.metrics import BoxAccuracy, PixelAP, reduce
+
+WORK = """
+import json, sys
+import torch
+from torch import distributed
+from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, reduce
+from wsolbook.metrics.counts import process
+
+rank, world, port = map(int, sys.argv[1:])
+if world > 1:
+    store = distributed.TCPStore("127.0.0.1", port, world, rank == 0)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=world)
+assert process() == (rank, world)
+generator = torch.Generator().manual_seed(0)
+maps = torch.rand(7, 12, 12, generator=generator)
+masks = torch.randint(0, 3, (7, 12, 12), generator=generator, dtype=torch.uint8)
+boxes = torch.tensor([[i, 1, i + 4, 9] for i in range(7)])
+box, pixel, matrix = BoxAccuracy(20), PixelAP(20), ConfusionMatrix(3)
+mine = list(range(rank, 7, world))
+box.update(maps[mine], boxes[mine])
+pixel.update(maps[mine], masks[mine])
+matrix.update(masks[mine].flip(1), masks[mine])
+for metric in (box, pixel, matrix):
+    reduce(metric)
+print(json.dumps([box.images, box.state["correct"].tolist(), pixel.compute(), matrix.compute()]))
+if world > 1:
+    distributed.destroy_process_group()
+"""
+
+
+def run(world: int) -> list:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORK, str(rank), str(world), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        for rank in range(world)
+    ]
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * world
+    results = [json.loads(output.splitlines()[-1]) for output in outputs]
+    assert all(result == results[0] for result in results)
+    return results[0]
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing():
+    alone = run(1)
+    assert alone[0] == 7
+    assert run(2) == alone
+    assert run(3) == alone
+
+
+def test_alone_nothing_is_reduced():
+    metric = PixelAP(10)
+    metric.update(torch.rand(1, 4, 4), torch.ones(1, 4, 4, dtype=torch.uint8))
+    before = metric.state["scores"].clone()
+    assert reduce(metric) is metric
+    assert (metric.state["scores"] == before).all()
+    assert reduce(BoxAccuracy(10)).images == 0
