@@ -19,7 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 VOLATILE = ("execution", "collapsed", "scrolled")
-WIDGET = "application/vnd.jupyter.widget-view+json"  # names a live model; the HTML beside it stands on its own
+WIDGET = "application/vnd.jupyter.widget-view+json"  # names a model that is gone; its HTML is not
 
 
 def execute(twin: Path, timeout: int) -> NotebookNode:

@@ -1,5 +1,6 @@
 """The frame of the repository: contents, settings of the book, and the environment that make creates."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,6 +47,14 @@ def test_the_api_page_has_every_package_and_every_file_beside_them():
     commands = {target.split(":")[0].removeprefix("wsolbook.") for target, _ in COMMANDS.values()}
     needed = (packages | files) - commands  # `wsolbook --help` documents those
     assert {name for name in needed if f"automodule:: wsolbook.{name}" not in page} == set()
+
+
+def test_every_result_says_where_it_comes_from():
+    for path in (ROOT / "results").glob("*.json"):
+        provenance = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+        needed = {"command", "commit", "seeds", "device", "threads", "versions", "seconds", "date"}
+        assert needed <= set(provenance), path.name
+        assert provenance["command"].startswith("wsolbook "), path.name
 
 
 def make(folder, *arguments):
