@@ -1,9 +1,22 @@
 # %% [markdown]
 # # Measuring a map
 
+# %% [markdown] tags=["launch"]
+# [Open in Colab](https://colab.research.google.com/github/wsolbook/wsolbook/blob/main/notebooks/01_measuring_a_map.ipynb) · [Run on Binder](https://mybinder.org/v2/gh/wsolbook/wsolbook/main?labpath=notebooks%2F01_measuring_a_map.ipynb) · [Source text](https://github.com/wsolbook/wsolbook/blob/main/notebooks/text/01_measuring_a_map.py)
+
+# %% tags=["colab", "remove-cell"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:  # wsolbook beside Colab's own torch and numpy
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "anywidget>=0.9.20", "jaxtyping>=0.2.30", "tyro>=0.9"], check=True)
+    subprocess.run([*pip, "--no-deps", "git+https://github.com/wsolbook/wsolbook"], check=True)
+    print("wsolbook is installed; torch and numpy are Colab's own")
+
 # %% [markdown]
-# **Time:** 20 minutes to read, half a minute to run on two processor cores.
-# **You need:** a little PyTorch. No network is trained in this chapter.
+# *20 minutes to read, half a minute to run on two processor cores. You need a little PyTorch; no network is trained
+# in this chapter.*
 #
 # Afterwards you will be able to
 #
@@ -27,13 +40,14 @@ from wsolbook.show.figures import INK, draw_box, overlay, show_images
 
 _ = wsolbook.setup(seed=0)
 
+
 # %% [markdown]
 # ## One map, three verdicts
 #
 # A method for {term}`weakly supervised object localization` is trained with image labels, outputs a map, and is
 # judged by boxes or masks that it never saw. Between the map and the verdict stands a chain of small
 # decisions: how the map is scaled, where it is cut, which blob is boxed, what counts as a hit. The papers
-# of this book are separated by two or three points. The decisions, as you will see, are worth ten, twenty,
+# of this book are separated by two or three points. The decisions, as you will see, are worth five, ten,
 # fifty. So we learn to measure before we have anything to measure.
 #
 # That takes maps whose faults we know. We do not train a network; we *make* maps from the truth, which the
@@ -76,6 +90,7 @@ for i in range(3):
     pictures += [overlay(scenes.images[i], heat[i]) for heat in raw.values()]
 _ = show_images(pictures, titles, columns=5, width=1.45)
 plt.show()
+
 
 # %% [markdown]
 # A raw map has its own size and its own range, and negative values where the picture speaks against
@@ -133,6 +148,7 @@ def region(score_map, threshold):
 
 print(tiny, region(tiny, 0.4).int(), sep="\n\n")
 
+
 # %% [markdown]
 # At $\tau = 0.4$ the pixels of exactly 0.4 are out. With $\geq$ instead of $>$ they would be in, and the box
 # would grow by a column. Strictness matters whenever a map has plateaus, and 8-bit maps are all plateaus.
@@ -155,6 +171,7 @@ def components(region):
 
 check("a diagonal line, components", len(components(torch.eye(3))), at_most=1)
 
+
 # %% [markdown]
 # ### Draw a box
 #
@@ -172,6 +189,7 @@ def box(component):
 
 check_close("the whole of tiny", box(tiny >= 0), torch.tensor([0, 0, 4, 3]))
 
+
 # %% [markdown]
 # From a map to its box: cut, take the largest component, box it. A map without any pixel above the cut gets
 # the box (0, 0, 0, 0), a guess like any other.
@@ -186,6 +204,7 @@ def predicted_box(score_map, threshold):
 
 for threshold in (0.0, 0.2, 0.4, 0.6, 0.8):
     print(threshold, predicted_box(tiny, threshold).tolist())
+
 
 # %% [markdown]
 # Check the last two lines with the pencil: above 0.6 are the pixels of 1.0 and 0.8, at columns 2 and 3 of row 2.
@@ -215,8 +234,8 @@ check_close("the package agrees", box_iou(a[None], b[None])[0, 0], iou(a, b))
 
 # %% [markdown]
 # The package cuts the same boxes as our four functions, pixel for pixel. (Its "largest" means the largest
-# *polygon area*, as in the protocol, ours the most pixels. On blobs the two agree; exercise
-# {ref}`thin-blob` builds a map where they do not.)
+# *polygon area*, as in the protocol, ours the most pixels. On blobs the two agree; {ref}`thin-blob`
+# builds a map where they do not.)
 
 # %%
 thresholds = [0.05 * k for k in range(20)]
@@ -227,12 +246,13 @@ for heat in scored["whole"][:20]:
     same += [a == b[0].tolist() for a, b in zip(ours, theirs, strict=True)]
 check("share of 400 boxes equal to the package's", np.mean(same), at_least=1)
 
+
 # %% [markdown]
 # ## One threshold for everybody
 #
 # The three verdicts above differ because a threshold was free. Which one is fair? A fixed one, say
-# 20 % of the maximum {cite}`zhou2016cam`, is a lottery: scale the maps differently, and another method
-# wins. So {cite:t}`choe2020evaluating` take the threshold out of the comparison. For each $\tau$ of a grid, count the
+# 20 % of the maximum {cite}`zhou2016cam`, is a lottery: scale the maps differently, and the score falls
+# from nearly all pictures to nearly none ({ref}`two-scales`). So {cite:t}`choe2020evaluating` take the threshold out of the comparison. For each $\tau$ of a grid, count the
 # pictures whose box reaches IoU $\delta$, and let the method have the best $\tau$:
 #
 # $$\mathrm{BoxAcc}(\tau, \delta) = \frac{100}{N} \sum_{i=1}^{N} \mathbb{1}\left[\mathrm{IoU}_i(\tau) \geq \delta\right],
@@ -281,7 +301,8 @@ plt.show()
 # will come back to haunt us.
 #
 # Before reading on, play. Move the slider until as many pictures as possible turn to ✓, then see what each would
-# reach at a threshold of its own. Switch to **inverted** and **center**, too.
+# reach at a threshold of its own. Switch to the other maps, too: **whole** is easy, **inverted** hopeless (the explorer
+# boxes the largest blob, as V1 does), and **center** better than it has any right to be.
 
 # %%
 explore(
@@ -290,7 +311,9 @@ explore(
     scenes.boxes[:6],
     scenes.masks[:6],
     titles=[scenes.classes[k] for k in scenes.labels[:6].argmax(1)],
+    threshold=0.5,
 )
+
 
 # %% [markdown]
 # ## Pixels instead of boxes
@@ -323,6 +346,7 @@ perfect = (scenes.masks > 0).float()
 check_close("a perfect map", pixel_ap(perfect, scenes.masks), 100.0)
 check_close("a map that says nothing", pixel_ap(perfect * 0, scenes.masks), area)
 check_close("a map upside down", pixel_ap(1 - perfect, scenes.masks), area)
+
 
 # %% [markdown]
 # The two last lines give the zero point of the scale. A map that says nothing earns the share of object
@@ -380,6 +404,7 @@ check("part covers the head", covered["part"]["head"], at_least=0.7)
 check("part covers the body", covered["part"]["body"], at_most=0.3)
 check("whole covers the body", covered["whole"]["body"], at_least=0.9)
 
+
 # %% [markdown]
 # ## Four maps, three judges
 #
@@ -402,7 +427,7 @@ for k, (name, values) in enumerate(bars.items()):
     drawn = axis.bar(np.arange(4) + 0.27 * (k - 1), values, 0.25, label=name)
     axis.bar_label(drawn, fmt="%.0f", fontsize=8)
 axis.axhline(area, color=INK["background"], lw=1, ls=":")
-axis.set(xticks=range(4), xticklabels=scored, ylabel="%", ylim=(0, 118))
+axis.set(xticks=range(4), xticklabels=scored, ylabel="%", ylim=(0, 128))
 axis.legend(ncols=3, loc="upper right")
 plt.show()
 
@@ -425,8 +450,8 @@ plt.show()
 # ## How evaluation goes wrong
 #
 # Each of the following happened in print or in released code. For each we write a function that returns
-# the **points it is worth**, always in MaxBoxAccV2 (mean over IoU bounds 0.3, 0.5, 0.7), and in the end we run
-# all of them on five independent worlds.
+# the **points it is worth**, always on the scale of MaxBoxAccV2, the mean over the IoU bounds 0.3, 0.5 and 0.7. In the
+# end we run all of them on five independent worlds.
 #
 # ### 1. A threshold for each picture
 #
@@ -445,7 +470,8 @@ def own_threshold(scenes, raw):
     return 100 * (own - shared)
 
 
-check("points from own thresholds", own_threshold(scenes, raw), at_least=5)
+check("points from own thresholds", own_threshold(scenes, raw), at_least=3)
+
 
 # %% [markdown]
 # ### 2. Tuning on the test set
@@ -453,8 +479,8 @@ check("points from own thresholds", own_threshold(scenes, raw), at_least=5)
 # MaxBoxAcc chooses its threshold on the pictures that it scores. That is deliberate, since it spares every paper the
 # same search, and with thousands of pictures it costs little. But the flattery grows as the set shrinks. Here the
 # best threshold of 25 pictures is applied to the 175 others. And a threshold is one number: whoever also
-# picks the checkpoint, the layer and the smoothing on test pictures picks the best of thousands. Exercise
-# {ref}`no-map` wins that way without any map. The remedy is a small annotated split for choosing and another set for
+# picks the checkpoint, the layer and the smoothing on test pictures picks the best of thousands. {ref}`no-map`
+# wins that way without any map. The remedy is a small annotated split for choosing and another set for
 # reporting.
 
 # %%
@@ -473,13 +499,14 @@ def tuned_on_test(scenes, raw, size=25):
 
 check("points from tuning on 25 test pictures", tuned_on_test(scenes, raw), at_least=1)
 
+
 # %% [markdown]
 # ### 3. Holes
 #
 # Why did *inverted* do so well? V2 takes the boxes of all {term}`contours <contour>`, and the released code asks
 # for the contours of holes as well. A map that covers the background has a hole, the hole has the shape of the animal,
-# and its box is an excellent prediction. So is one blob in fifty scattered over the picture: a box that is right counts,
-# boxes that are wrong cost nothing. With the largest contour alone, the trick is gone.
+# and its box is an excellent prediction. One good blob among fifty scattered ones would do as well: a box that is right
+# counts, boxes that are wrong cost nothing. With the largest contour alone, the trick is gone.
 
 # %%
 def holes(scenes, raw):
@@ -489,21 +516,24 @@ def holes(scenes, raw):
 
 check("points for a map upside down", holes(scenes, raw), at_least=30)
 
+
 # %% [markdown]
 # ### 4. The order of resizing
 #
 # Cut first and resize the box, or resize the map and then cut? The coarse grid knows the border only to the next block
 # of 8 pixels; interpolation places it in between. Cutting first is the same as resizing by nearest neighbor, so one
-# word shows the difference.
+# word shows the difference. It matters most for a map that is right about the object, *whole*, and there at the strict
+# bound: IoU 0.3 and 0.5 do not see it, IoU 0.7 moves by more than ten points. (For *part* it is smaller, and in some worlds
+# near zero.)
 
 # %%
 def resized_first(scenes, raw):
-    smooth = v2(score(raw["part"], "bicubic"), scenes.boxes)["v2"]
-    blocks = v2(score(raw["part"], "nearest"), scenes.boxes)["v2"]
+    smooth = v2(score(raw["whole"], "bicubic"), scenes.boxes)["v2"]
+    blocks = v2(score(raw["whole"], "nearest"), scenes.boxes)["v2"]
     return smooth - blocks
 
 
-check("points from resizing before cutting", resized_first(scenes, raw), at_least=1)
+check("points from resizing before cutting", resized_first(scenes, raw), at_least=2)
 
 # %% [markdown]
 # ### 5. No baseline
@@ -522,7 +552,7 @@ check("points for a map that never saw the picture", blind(scenes, raw), at_leas
 # %% [markdown]
 # ### What it adds up to
 
-# %% mystnb={"image": {"alt": "Horizontal bars of points of MaxBoxAccV2 with the range over five worlds. A blind map earns about 50, holes about 50, a threshold for each picture about 10, tuning on 25 test pictures and resizing before cutting a few points each. A band from 0 to 3 marks typical gains between papers."}, "figure": {"caption": "What each decision is worth: mean over five worlds of 200 pictures, with the smallest and largest value. The band is what usually separates two papers.", "name": "how-much"}}
+# %% mystnb={"image": {"alt": "Horizontal bars of points of MaxBoxAccV2 with the range over five worlds. A blind map earns about 50, holes more than 50; a threshold for each picture, tuning on 25 test pictures and resizing before cutting are worth between 3 and 10 points each. A band from 0 to 3 marks typical gains between papers."}, "figure": {"caption": "What each decision is worth: mean over five worlds of 200 pictures, with the smallest and largest value. The band is what usually separates two papers.", "name": "how-much"}}
 decisions = {
     "a blind map": blind,
     "holes, map upside down": holes,
@@ -546,7 +576,7 @@ plt.show()
 
 # %% [markdown]
 # The bars are not errors in the code. Each is a sentence that is missing from a paper, or was read too quickly. The two
-# tall ones are about what the number is worth at all; the lower three are larger than the differences that the
+# tall ones ask what the number is worth at all; the lower three are larger than most differences that the
 # number is used to prove. That is why the chapters of this book fix one protocol, print the blind baseline beside
 # each method, choose on one split and report on another, and give mean and spread over seeds.
 #
@@ -620,9 +650,10 @@ for side in (4, 10, 30):
 # ````{solution-start} two-scales
 # :class: dropdown
 # ````
-# The same threshold means different things: with negative values in the map, min-max scaling lifts everything, so the region
-# is larger. Here that moves the score by more than five points at $\tau = 0.2$. At each one's *own* best threshold
-# the two nearly agree. A fixed threshold had judged the scaling, not the map.
+# The same threshold means different things. Clipping at zero removes the faint glow on the body, which lies just above the
+# background; what remains above 0.2 is the head, and almost no box reaches IoU 0.5. Min-max scaling lifts the whole map,
+# and almost every box does. At each one's *own* best threshold the two agree within a few points. A fixed threshold had
+# judged the scaling, not the map.
 
 # %% tags=["solution"]
 fixed, best = {}, {}
@@ -631,7 +662,7 @@ for how in ("max", "min-max"):
     share = 100 * (overlaps(heat, scenes.boxes) >= 0.5).double().mean(0)
     fixed[how], best[how] = share[20], share.max()
 apart = abs(fixed["max"] - fixed["min-max"])
-check("points between the scalings at 0.2", apart, at_least=5)
+check("points between the scalings at 0.2", apart, at_least=50)
 apart = abs(best["max"] - best["min-max"])
 check("points between them at their best thresholds", apart, at_most=5)
 

@@ -170,7 +170,7 @@ def test_page_asks_nothing_of_the_network_and_survives_odd_titles():
 def test_disagreeing_arguments_are_named(arguments, message):
     image, heat, _ = square()
     with pytest.raises(ValueError, match=re.escape(message)):
-        explore(**{"images": image, "maps": heat, **arguments})
+        explore(**{"image": image, "maps": heat, **arguments})
 
 
 @needs_chromium

@@ -133,7 +133,7 @@ const STYLE = `
   --truth: #009e73; --prediction: #d55e00; }
 * { box-sizing: border-box; }
 section { color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px; max-width: 780px;
-  margin: 0 auto; font: 15px/1.45 system-ui, sans-serif; font-variant-numeric: tabular-nums; display: grid; gap: 14px 20px;
+  margin: 0 auto; font: 15px/1.45 var(--pst-font-family-base, var(--jp-ui-font-family, system-ui, sans-serif)); font-variant-numeric: tabular-nums; display: grid; gap: 14px 20px;
   grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
 .wide { grid-column: 1 / -1; }
 .stage { position: relative; border-radius: 8px; overflow: hidden; background: #000; line-height: 0; align-self: start; }

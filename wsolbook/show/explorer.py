@@ -82,10 +82,10 @@ class Explorer(AnyWidget):
 
 
 def explore(
-    images: Float[Tensor, "3 h w"] | Float[Tensor, "n 3 h w"],
+    image: Float[Tensor, "3 h w"] | Float[Tensor, "n 3 h w"],
     maps: Mapping[str, Float[Tensor, "u v"] | Float[Tensor, "n u v"]] | Float[Tensor, "*n u v"],
     boxes: Boxes | Sequence[Boxes] | None = None,
-    masks: Mask | UInt8[Tensor, "n h w"] | Bool[Tensor, "n h w"] | None = None,
+    mask: Mask | UInt8[Tensor, "n h w"] | Bool[Tensor, "n h w"] | None = None,
     titles: Sequence[str] | None = None,
     *,
     threshold: float = 0.2,
@@ -98,12 +98,12 @@ def explore(
     reduced to 160 first, so that a page stays small; its IoU may then differ a little from that at full size.
 
     Args:
-        images: one picture or several of one size, in [0, 1].
+        image: one picture or several of one size, in [0, 1].
         maps: raw maps by name (of a method, of a class), each for the one picture or for all `n`; or a
             tensor, which is then called "map".
         boxes: ground-truth boxes `(x0, y0, x1, y1)`, for one picture or a list over pictures. The score
             shown is the best IoU over them.
-        masks: ground truth as masks: nonzero on the object, 255 is ignored. Adds pixel precision and recall;
+        mask: ground truth as masks: nonzero on the object, 255 is ignored. Adds pixel precision and recall;
             without boxes the score shown is the IoU of region and mask.
         titles: a short name for each picture.
         threshold: where the slider starts.
@@ -112,12 +112,12 @@ def explore(
         ValueError: when the numbers of pictures, maps, boxes, masks and titles do not agree, or a map holds
             NaN.
     """
-    pictures = images[None] if images.ndim == 3 else images
+    pictures = image[None] if image.ndim == 3 else image
     n = len(pictures)
     named = dict(maps) if isinstance(maps, Mapping) else {"map": maps}
     stacks = {name: values[None] if values.ndim == 2 else values for name, values in named.items()}
     truth = [boxes] if isinstance(boxes, Tensor) else list(boxes or ())
-    covers = [] if masks is None else [masks] if masks.ndim == 2 else list(masks)
+    covers = [] if mask is None else [mask] if mask.ndim == 2 else list(mask)
     names = list(titles) if titles is not None else [f"{i + 1}" for i in range(n)]
     counts = {f"map {name!r}": len(values) for name, values in stacks.items()}
     counts |= {"boxes": len(truth or pictures), "masks": len(covers or pictures), "titles": len(names)}
