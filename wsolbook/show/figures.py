@@ -70,6 +70,17 @@ def overlay(
     )
 
 
+def etching(gradients: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Turn a signed picture of gradients into one to look at: gray where there is none.
+
+    Args:
+        gradients: for example from `guided_backprop`; three standard deviations reach black and white.
+    """
+    signed = gradients.detach().float().cpu()
+    scale = 6 * signed.std().clamp(min=1e-12)
+    return (0.5 + (signed - signed.mean()) / scale).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
 def draw_box(
     axes: Axes, box: Num[Tensor, 4] | Sequence[float], colour: str, label: str | None = None
 ) -> None:
