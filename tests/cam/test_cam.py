@@ -3,6 +3,7 @@ import torch
 from problems import PROBLEMS, SIDE
 from torch import nn
 
+from wsolbook.backbones import build
 from wsolbook.cam import cam
 
 POOLED = {name: problem for name, problem in PROBLEMS.items() if problem.pooled}
@@ -165,3 +166,13 @@ def test_bad_images(images, message):
 def test_images_must_be_floating_point():
     with pytest.raises(TypeError):
         cam(PROBLEMS["gap"].make(), torch.zeros(1, 3, 6, 6, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("head", ["gap", "gmp"])
+def test_classifier_of_the_book(head):
+    net = build("tiny", classes=7, head=head)
+    x, classes = torch.randn(2, 3, 32, 32), torch.tensor([[0, 6], [3, 3]])
+    result = cam(net, x, classes)
+    expected = torch.einsum("nkc,nchw->nkhw", net.linear.weight[classes], net.eval().features(x))
+    torch.testing.assert_close(result.values, expected.detach())
+    assert result.layer == "features"

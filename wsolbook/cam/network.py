@@ -118,10 +118,11 @@ def outputs(network: nn.Module) -> Iterator[list[Output]]:
             seen.append(Output(name, weakref.ref(output), tuple(output.shape), passive))
 
     def read(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if seen and inputs and "attention" in type(module).__name__.lower():
+        if seen and inputs:
             seen[-1].attended = seen[-1].attended or seen[-1].tensor() is inputs[0]
 
-    handles = [module.register_forward_pre_hook(read) for module in network.modules()]
+    attention = [module for module in network.modules() if "attention" in type(module).__name__.lower()]
+    handles = [module.register_forward_pre_hook(read) for module in attention]
     handles += [
         module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, module in network.named_modules()
