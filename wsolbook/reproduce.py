@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -49,79 +48,65 @@ def reproduce(arguments: list[str]) -> int:
     name, options = parse(arguments)
     recipes = [replace(options.settings, seed=seed).resolved() for seed in options.seeds]
     recipes[0].check()
+    started = time.perf_counter()
     try:
         found = [run(name, recipe, options.runs) for recipe in recipes]
     except Stopped as stopped:
         print(f"wsolbook: {stopped}", file=sys.stderr)
         return EXIT_STOPPED
-    record = summary(name, recipes, found, ["wsolbook", "reproduce", *arguments])
+    seconds = time.perf_counter() - started
+    record = summary(name, recipes, found, ["wsolbook", "reproduce", *arguments], seconds)
     write_json(options.out / f"{name}.json", record)
     print(compare(record))
     return 0
 
 
 def run(name: str, recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Train and measure one seed; return its metrics and the seconds this took, over all of its parts."""
-    started = time.perf_counter()
+    """Train and measure one seed, or go on with it, and return its metrics."""
     torch.manual_seed(recipe.seed)
-    model = recipe.model()
     place = folder / f"{name}-seed{recipe.seed}"
-    history = train(model, recipe.training_data(), recipe, run=place, evaluate=recipe.evaluate, resume="auto")
-    measured = {k: float(v) for k, v in history.final.items() if k != "step"}
-    return measured | {"seconds": time.perf_counter() - started}
+    data = recipe.training_data()
+    history = train(recipe.model(), data, recipe, run=place, evaluate=recipe.evaluate, resume="auto")
+    return {metric: float(value) for metric, value in history.final.items() if metric != "step"}
 
 
 def summary(
-    name: str, recipes: list[Recipe], found: list[dict[str, float]], command: list[str]
+    name: str, recipes: list[Recipe], found: list[dict[str, float]], command: list[str], seconds: float
 ) -> dict[str, Any]:
-    """Return what results/NAME.json holds: metrics of each seed, their mean and spread, and provenance.
-
-    The spread is the standard deviation over seeds (n - 1 in the denominator), None for a single seed.
-    """
-    metrics = [metric for metric in found[0] if metric != "seconds"]
-    values = {metric: [one[metric] for one in found] for metric in metrics}
+    """Return what results/NAME.json holds: metrics of each seed, the paper's, and where ours come from."""
+    device = best_device() if recipes[0].device == "auto" else recipes[0].device
     config = plain(recipes[0])
     config.pop("seed")
     return {
         "name": name,
-        "paper": recipes[0].paper,
+        "metrics": {metric: [one[metric] for one in found] for metric in found[0]},
         "target": recipes[0].target,
-        "metrics": {
-            metric: {
-                "mean": statistics.fmean(v),
-                "spread": statistics.stdev(v) if len(v) > 1 else None,
-                "seeds": v,
-            }
-            for metric, v in values.items()
-        },
-        "baseline": recipes[0].baseline(),
+        "target_source": recipes[0].paper,
+        "centre": recipes[0].baseline(),
         "provenance": {
             "command": " ".join(command),
             "seeds": [recipe.seed for recipe in recipes],
-            "seconds": [round(one["seconds"], 1) for one in found],
+            "seconds": round(seconds, 1),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            **provenance(best_device() if recipes[0].device == "auto" else recipes[0].device),
+            **provenance(device),
         },
         "config": config,
     }
 
 
 def compare(record: dict[str, Any]) -> str:
-    """Return our numbers beside the target's as a text table."""
-    rows = []
-    for metric, ours in record["metrics"].items():
-        spread = "" if ours["spread"] is None else f" ± {ours['spread']:.1f}"
-        target, centre = record["target"].get(metric), record["baseline"].get(metric)
-        rows.append(
-            (
-                metric,
-                f"{ours['mean']:.1f}{spread}" if metric != "background score" else f"{ours['mean']:.2f}",
-                "" if target is None else f"{target:.1f}",
-                "" if centre is None else f"{centre:.1f}",
-            )
+    """Return our numbers, mean and spread over seeds, beside the target's and those of the centre."""
+    rows = [
+        (
+            metric,
+            results.spread(ours, digits=2 if metric == "background score" else 1),
+            *(f"{record[of][metric]:.1f}" if metric in record[of] else "" for of in ("target", "centre")),
         )
+        for metric, ours in record["metrics"].items()
+    ]
     table = results.table((record["name"], "ours", "target", "centre"), rows)
-    return f"{table}\n\ntarget: {record['paper']}; {len(record['provenance']['seeds'])} seeds, mean ± spread"
+    seeds = len(record["provenance"]["seeds"])
+    return f"{table}\n\nover {seeds} seed{'s' * (seeds > 1)}; target: {record['target_source']}"
 
 
 def parse(arguments: list[str]) -> tuple[str, Options]:

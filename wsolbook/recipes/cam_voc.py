@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from wsolbook.data.voc import CLASSES, VOC
 from wsolbook.recipes.measure import measure, measure_seeds
@@ -62,7 +62,7 @@ class CamVoc(Recipe):
         """Return one sentence for each value that cannot be."""
         return super().problems() + self.data.problems()
 
-    def resolved(self) -> Self:
+    def resolved(self) -> CamVoc:
         """Return the recipe with its switches turned into settings."""
         if not self.momentum_slip:
             return self

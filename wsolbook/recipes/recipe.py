@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from wsolbook.backbones import BACKBONES
 from wsolbook.data.augment import AUGMENTATIONS
@@ -45,7 +45,7 @@ class Recipe(TrainConfig):
         """What `build` takes as weights."""
         return os.path.expandvars(self.weights) if self.weights else None
 
-    def resolved(self) -> Self:
+    def resolved(self) -> Recipe:
         """Return the recipe with its switches turned into settings."""
         return self
 

@@ -87,8 +87,13 @@ def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def prune(folder: Path, keep: int, best: int | None = None) -> None:
-    """Delete all but the `keep` newest checkpoints and the one of step `best`."""
+    """Delete all but the `keep` newest checkpoints and the one of step `best`.
+
+    What a killed process left half-written goes too; only the process that holds the run may call this.
+    """
     spare = checkpoint_path(folder, best) if best is not None else None
     for path in list(newest_first(folder))[keep:]:
         if path != spare:
             path.unlink()
+    for torn in folder.glob(".step-*.pt"):
+        torn.unlink()

@@ -15,11 +15,11 @@ PACKAGES = ("wsolbook", "torch", "torchvision", "numpy", "accelerate")
 
 
 def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Return versions, device, threads and commit as plain values."""
+    """Return versions, device, threads and commit as plain values, under the names of results/README.md."""
     device = torch.device(device)
     return {
         "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),
         "system": platform.system(),
         "commit": commit(),
@@ -28,14 +28,24 @@ def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 @functools.cache
 def commit() -> str | None:
-    """Return the commit of the checkout this package runs from, with `+` when its code was changed since."""
+    """Return the commit of the checkout this package runs from, with `-dirty` when its code was changed."""
     root = Path(__file__).parents[2]
     try:
         head = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "wsolbook")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head + ("+" if changed else "")
+    return head + ("-dirty" if changed else "")
+
+
+def processor() -> str:
+    """Return the name of the processor, or at least its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -1,0 +1,141 @@
+"""Signals, and several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from toys import ToyNet, ToySamples
+
+from wsolbook import cli
+from wsolbook.data import critters
+from wsolbook.training import Optim, TrainConfig, train
+from wsolbook.training.run import read_log
+
+SMALL = ["--data.n", "24", "--data.held-out", "8", "--data.size", "16", "--batch-size", "8", "--epochs", "2"]
+
+
+def test_sigterm_finishes_the_step_saves_and_exits_with_its_own_code(tmp_path, monkeypatch, capsys):
+    real, calls = critters.Critters.batch, []
+
+    def batch(self, index, epoch=None):
+        calls.append(epoch)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, index, epoch)
+
+    monkeypatch.setattr(critters.Critters, "batch", batch)
+    arguments = [
+        "train",
+        "--recipe",
+        "cam-critters",
+        "--run",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        *SMALL,
+    ]
+    handler = signal.getsignal(signal.SIGTERM)
+    assert cli.main(arguments) == 75
+    assert "stopped after step 2 of 6; go on with --resume auto" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert cli.main([*arguments, "--resume", "auto"]) == 0
+    assert "6 steps; top-1" in capsys.readouterr().out
+    events = [r["event"] for r in read_log(tmp_path / "run")]
+    assert [e for e in events if e != "evaluation"] == ["start", "stopped", "start", "step", "end"]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    class Impatient(ToySamples):
+        def batch(self, index, epoch=None):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().batch(index, epoch)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyNet(), Impatient(), TrainConfig(batch_size=8, device="cpu"), run=tmp_path / "run")
+
+
+def test_without_a_run_folder_ctrl_c_is_an_ordinary_interrupt():
+    class Impatient(ToySamples):
+        def batch(self, index, epoch=None):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().batch(index, epoch)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyNet(), Impatient(), TrainConfig(batch_size=8, device="cpu"))
+
+
+WORKER = """
+import json, sys
+import torch
+from toys import ToyNet, ToySamples
+from wsolbook.training import Optim, TrainConfig, train
+from wsolbook.recipes.measure import _from_everyone
+from wsolbook.data.sampling import evaluation_batches
+from wsolbook.metrics.counts import process
+
+torch.set_num_threads(1)
+config = TrainConfig(**json.loads(sys.argv[2]), optim=Optim(lr=0.05), device="cpu", log_every=1)
+net = ToyNet(dropout=0.0)
+history = train(net, ToySamples(), config, run=sys.argv[1] + "/run")
+rank, world = process()
+logits = []
+with torch.no_grad():
+    for batch in evaluation_batches(ToySamples(7), 2, rank=rank, world=world):
+        logits.append(net(batch.images))
+logits = _from_everyone(torch.cat(logits))
+if rank == 0:
+    weights = [p.detach() for p in net.parameters()]
+    found = {"losses": history.losses, "weights": weights, "images": len(logits)}
+    torch.save(found, sys.argv[1] + "/found.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+def launch(world: int, folder: Path, settings: dict) -> dict:
+    """Run WORKER in `world` gloo processes, as torchrun would."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    shared = os.environ | {
+        "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(folder), json.dumps(settings)],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+    for worker in workers:
+        _, errors = worker.communicate(timeout=180)
+        assert worker.returncode == 0, errors
+    return torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
+    """Same global batch, 3 epochs with a last batch of one image: equal within 1e-5, relative."""
+    config = TrainConfig(epochs=3, batch_size=8, micro_batch=2, optim=Optim(lr=0.05), device="cpu")
+    net = ToyNet(dropout=0.0)
+    alone = train(net, ToySamples(), replace(config, micro_batch=0))
+    found = launch(2, tmp_path, {"epochs": 3, "batch_size": 8, "micro_batch": 2})
+    assert found["losses"] == pytest.approx(alone.losses, rel=1e-5)
+    for ours, theirs in zip(net.parameters(), found["weights"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert found["images"] == 7
+    logged = [r["loss"] for r in read_log(tmp_path / "run") if r["event"] == "step"]
+    assert logged == found["losses"]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from wsolbook import cli
+
+
+def test_help_lists_every_verb_without_importing_torch():
+    code = "import sys; from wsolbook import cli; cli.main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(f"  {verb} " in done.stdout for verb in cli.COMMANDS)
+
+
+def test_every_verb_leads_to_a_function():
+    for target, _ in cli.COMMANDS.values():
+        module, name = target.split(":")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_an_unknown_verb_names_the_known_ones(capsys):
+    assert cli.main(["tarin"]) == 2
+    assert "no command 'tarin'; choose one of train, recipes" in capsys.readouterr().err
+
+
+def test_errors_of_the_user_become_one_sentence(capsys, monkeypatch):
+    assert cli.main(["train", "--recipe", "cam-dogs"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("wsolbook: 1 problem in the config: recipe must be one of cam-critters")
+    monkeypatch.setenv("WSOLBOOK_DEBUG", "1")
+    with pytest.raises(ValueError, match="cam-dogs"):
+        cli.main(["train", "--recipe", "cam-dogs"])
+
+
+def test_a_wrong_option_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["train", "--recipe", "cam-critters", "--optim.speed", "3"])
+    assert caught.value.code == 2
+    assert "--optim.speed" in capsys.readouterr().err
+
+
+def test_all_faults_of_a_config_come_at_once_and_nothing_is_created(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WSOLBOOK_REAL", raising=False)
+    arguments = [
+        "train",
+        "--recipe",
+        "cam-voc632",
+        "--optim.lr",
+        "-1",
+        "--epochs",
+        "0",
+        "--backbone",
+        "vgg61",
+    ]
+    assert cli.main(arguments) == 1
+    problems = capsys.readouterr().err
+    for part in (
+        "5 problems in the config",
+        "epochs must be at least 1, got 0",
+        "optim.lr must be positive, got -1.0",
+        "backbone must be one of tiny",
+        "weights file $WSOLBOOK_REAL/weights/mobilenet_v2_symmetric.safetensors does not exist",
+        "data.root $WSOLBOOK_REAL/data/VOC2012 is not a folder",
+    ):
+        assert part in problems
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_would_happen_and_creates_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "--recipe", "cam-critters", "--dry-run", "--data.n", "20", "--data.size", "16"]
+    assert cli.main([*arguments, "--batch-size", "8", "--epochs", "2", "--optim.biases", "2.0"]) == 0
+    said = capsys.readouterr().out
+    assert "pictures: 20, classes: 8" in said
+    assert "steps: 6 of 8 pictures" in said
+    assert "biases: 472 numbers, lr 0.1, weight decay 0.0005" in said
+    assert "memory: weights 1.1 MiB, gradients 1.1 MiB, optimizer 1.1 MiB, activations" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recipes_come_with_their_targets(capsys):
+    assert cli.main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("cam-cub ") and "MaxBoxAccV2 63.7" in line for line in lines)
