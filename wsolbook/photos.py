@@ -92,7 +92,7 @@ def place(photo: Photo, heat: Float[Tensor, "u v"]) -> tuple[Float[Tensor, "h w"
     return values[0, 0] * inside, inside
 
 
-def box_on_photo(photo: Photo, box: Int[Tensor, 4], side: int) -> tuple[int, int, int, int]:
+def box_on_photo(photo: Photo, box: Int[Tensor, "4"], side: int) -> tuple[int, int, int, int]:
     """Turn a box in pixels of the crop, `side` of them, into pixels of the file; inclusive corners both."""
     x0, y0, x1, y1 = photo.region
     across, down = (x1 - x0) / side, (y1 - y0) / side

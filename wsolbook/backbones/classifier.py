@@ -64,7 +64,7 @@ class Classifier(nn.Module):
         return {"classification": cross_entropy(logits, target)}
 
     def maps(
-        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, n] | Int[Tensor, "n k"]
+        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
     ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
         """Return the raw class activation map of each requested class."""
         from wsolbook.cam import cam

@@ -32,7 +32,7 @@ def centre_gaussian(size: int | tuple[int, int] = 224, width: float = 0.25) -> F
     return bell / bell.max()
 
 
-def centre_box(size: int | tuple[int, int], share: float = 0.5) -> Int[Tensor, 4]:
+def centre_box(size: int | tuple[int, int], share: float = 0.5) -> Int[Tensor, "4"]:
     """Return the box around the centre that covers a share of the picture, with the picture's aspect.
 
     Args:

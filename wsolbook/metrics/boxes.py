@@ -123,7 +123,7 @@ def require_contours(contours: str) -> None:
         raise ValueError(f'contours must be "all" or "largest", got {contours!r}')
 
 
-def box_above(localization_map: Float[Tensor, "h w"], threshold: float = 0.2) -> Int[Tensor, 4]:
+def box_above(localization_map: Float[Tensor, "h w"], threshold: float = 0.2) -> Int[Tensor, "4"]:
     """Return the tight box of the largest region above a share of the maximum (Zhou et al. 2016, 3.2).
 
     Pixels strictly above `threshold` times the maximum are kept, and the 8-connected component with the most

@@ -68,7 +68,7 @@ def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 9"]:
     return winners
 
 
-def most_pixels(on: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, 4]:
+def most_pixels(on: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "4"]:
     """Return the box of the 8-connected component of `on` with the most pixels."""
     lives = _grow(np.pad(~on, 1).astype(np.uint8), 1, True, False)
     return lives[lives[:, PIXELS].argmax(), X0 : Y1 + 1]
@@ -80,7 +80,7 @@ def _reversed(lives: Int[np.ndarray, "lives 9"], top: int) -> Int[np.ndarray, "l
     return lives
 
 
-def _patterns(eight: bool) -> tuple[Int[np.ndarray, "256 5"], Int[np.ndarray, 256]]:
+def _patterns(eight: bool) -> tuple[Int[np.ndarray, "256 5"], Int[np.ndarray, "256"]]:
     """Tabulate what a pixel meets, for each pattern of switched-on pixels among its eight neighbors.
 
     Returns:

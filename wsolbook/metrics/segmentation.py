@@ -218,7 +218,7 @@ def _bytes(labels: Integer[Tensor, "*n h w"], what: str) -> UInt8[np.ndarray, "*
     return labels.to(torch.uint8).numpy()
 
 
-def _require_known(counts: Int[np.ndarray, 256], classes: int, what: str) -> None:
+def _require_known(counts: Int[np.ndarray, "256"], classes: int, what: str) -> None:
     unknown = np.flatnonzero(counts[classes:]) + classes
     if len(unknown):
         raise ValueError(f"{what} hold {unknown[0]}, which is none of the {classes} classes")

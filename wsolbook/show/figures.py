@@ -82,7 +82,7 @@ def etching(gradients: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
 
 
 def draw_box(
-    axes: Axes, box: Num[Tensor, 4] | Sequence[float], colour: str, label: str | None = None
+    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], colour: str, label: str | None = None
 ) -> None:
     """Draw a box, given by its inclusive pixel corners `(x0, y0, x1, y1)`, on a picture."""
     x0, y0, x1, y1 = (float(v) for v in box)
