@@ -265,7 +265,7 @@ def _open(options: Evaluate, split: str) -> Samples:
     if options.data == "critters":
         from wsolbook.data.critters import Critters
 
-        return Critters(options.number, options.preset, seed=options.seed, split=split)  # type: ignore[arg-type]
+        return Critters(options.number, options.preset, seed=options.seed, split=split)
     from wsolbook.data.command import open_split
 
     view = "warp" if options.metric in ("box", "pxap") else "original"

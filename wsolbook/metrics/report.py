@@ -17,6 +17,7 @@ from wsolbook.metrics.bootstrap import Interval
 from wsolbook.metrics.counts import Counts
 from wsolbook.metrics.pixels import PixelAP
 from wsolbook.metrics.segmentation import SeedIoU
+from wsolbook.show.figures import INK
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def curve_figure(metrics: dict[str, Counts]) -> Figure | None:
     across, down, _, _ = next(iter(drawn.values()))
     figure = Figure(figsize=(5, 3.2), layout="constrained", facecolor="white")
     axis = figure.subplots()
+    axis.set_prop_cycle(color=[INK[name] for name in ("body", "head", "truth", "limbs", "background")])
     for name, (_, _, x, y) in drawn.items():
         best = int(np.nanargmax(y)) if across != "recall" else None
         (line,) = axis.plot(x, y, label=name)
