@@ -137,13 +137,8 @@ class Region:
     def frame(self, matrix: Float[Tensor, "n 2 3"]) -> tuple[Float[Tensor, "n h w"], Float[Tensor, "n h w"]]:
         """Return the pixels' positions in a frame given as an affine map of picture positions."""
         a = matrix[..., None, None]
-        u = self.x * a[:, 0, 0]
-        u += self.y * a[:, 0, 1]
-        u += a[:, 0, 2]
-        v = self.x * a[:, 1, 0]
-        v += self.y * a[:, 1, 1]
-        v += a[:, 1, 2]
-        return u, v
+        x, y = self.x[:, :1], self.y[:, :, :1]  # all rows and all columns are alike
+        return x * a[:, 0, 0] + (y * a[:, 0, 1] + a[:, 0, 2]), x * a[:, 1, 0] + (y * a[:, 1, 1] + a[:, 1, 2])
 
     def paste(self) -> None:
         """Put the painted window back on its canvas."""

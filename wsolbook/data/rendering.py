@@ -123,23 +123,26 @@ def _draw(
     darkness = torch.tensor([BACKGROUNDS[s.background].shadow for s in scenes]).to(device)
     for who, lying in _layers([s.things for s in scenes]):
         place = torch.tensor([(t.x, t.y, t.scale, t.shade) for t in lying]).to(device)
-        some = canvas[who]
+        some = _rows(canvas, who)
         draw_things(some, torch.tensor([things.index(t.kind) for t in lying]), place, darkness[who])
-        canvas[who] = some
+        if some is not canvas:
+            canvas[who] = some
     animals = _layers([s.critters for s in scenes])
     # Shadows belong to the ground: they come before all animals, and no missing part changes them.
     for who, layer in animals:
         place = torch.tensor([(*c.ground, 0.5 * c.scale) for c in layer]).to(device)
-        some = canvas[who]
+        some = _rows(canvas, who)
         shadow(some, place[:, :2], place[:, 2], darkness[who])
-        canvas[who] = some
+        if some is not canvas:
+            canvas[who] = some
     owners = torch.zeros(len(scenes), size, size, dtype=torch.uint8, device=device)
     parts = torch.zeros(len(scenes), 3, size, size, dtype=torch.bool, device=device)
     for k, (who, layer) in enumerate(animals):
-        some = canvas[who]
+        some = _rows(canvas, who)
         some[:, 3:6] = 0
         draw_animals(some, layer)
-        canvas[who] = some
+        if some is not canvas:
+            canvas[who] = some
         head, body, limbs = some[:, 3:6].unbind(1)
         mine = head + body + limbs >= 0.5
         owners[who] = owners[who].masked_fill(mine, k + 1)
@@ -147,6 +150,11 @@ def _draw(
         second = ~first & (body >= limbs)
         parts[who] = torch.where(mine[:, None], torch.stack([first, second, ~first & ~second], 1), parts[who])
     return canvas[:, :3].clamp(0, 1), owners, parts
+
+
+def _rows(canvas: Float[Tensor, "n 7 s s"], who: list[int]) -> Float[Tensor, "m 7 s s"]:
+    """Return some rows of a canvas: a copy, or the canvas itself where they are all."""
+    return canvas if len(who) == len(canvas) else canvas[who]
 
 
 def _layers(rows: Sequence[tuple[T, ...]]) -> list[tuple[list[int], list[T]]]:

@@ -209,8 +209,8 @@ def shadow(
 ) -> None:
     """Darken the ground in flat ellipses around `center`, of half width `width`, both in picture widths."""
     region = Region.around(canvas, center, width)
-    x = (region.x - center[:, 0, None, None]) / width[:, None, None]
-    y = (region.y - center[:, 1, None, None]) / (0.26 * width[:, None, None])
+    x = (region.x[:, :1] - center[:, 0, None, None]) / width[:, None, None]
+    y = (region.y[:, :, :1] - center[:, 1, None, None]) / (0.26 * width[:, None, None])
     x *= x
     y *= y
     depth = (1 - x - y).clamp(min=0) * darkness[:, None, None]
