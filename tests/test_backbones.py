@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from torchvision import models
 from wsolbook import backbones
 from wsolbook.backbones import BACKBONES, build, load, save
 from wsolbook.backbones.trunk import SameConv2d
+from wsolbook.data.species import MAIN
 from wsolbook.types import Batch
 
 
@@ -368,16 +371,57 @@ def test_save_and_load(name, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_trunk_in_16_bits(tmp_path):
+    """The form in which the weights of the tiny networks ship: what is before the pooling, kernels halved."""
+    donor = lively(build("tiny", classes=30))
+    state = {k: v.half() if v.ndim == 4 else v for k, v in donor.features.state_dict().items()}
+    save_file({k: v for k, v in state.items() if not k.endswith("tracked")}, tmp_path / "trunk.safetensors")
+    model = build("tiny", classes=30, weights=tmp_path / "trunk.safetensors").eval()
+    assert [tuple(p.shape) for p in model.new_parameters()] == [(30, 128), (30,)]
+    images = pictures(64)
+    with torch.no_grad():
+        expected = donor.features(images)
+        assert (model.features(images) - expected).abs().max() < 5e-3 * expected.abs().max()
+        assert model.features[0][0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_resnet"])
+def test_shipped_weights(name):
+    files = [backbones.SHIPPED / f"{each}.safetensors" for each in ("tiny", "tiny_resnet")]
+    if not all(file.is_file() for file in files):
+        pytest.skip("scripts/pretrain_tiny.py has not been run")
+    assert sum(file.stat().st_size for file in files) < 3_000_000
+    model = build(name, classes=8, weights="critters")
+    assert len(model.new_parameters()) == 2
+    with safe_open(backbones.SHIPPED / f"{name}.safetensors", "pt") as file:
+        facts = json.loads(file.metadata()["pretraining"])
+    assert not set(facts["species"]) & set(MAIN)
+    assert facts["accuracy"] > 10 * 100 / len(facts["species"])
+
+
+@pytest.mark.slow
+def test_pretraining_command(tmp_path):
+    path = Path(__file__).parent.parent / "scripts" / "pretrain_tiny.py"
+    spec = importlib.util.spec_from_file_location("pretrain_tiny", path)
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["pretrain_tiny"] = script  # dataclasses look their module up
+    spec.loader.exec_module(script)
+    accuracies = script.main(script.Pretrain(names=("tiny",), out=tmp_path, n=64, held_out=30, epochs=1))
+    assert 0 <= accuracies["tiny"] <= 100
+    build("tiny", classes=8, weights=tmp_path / "tiny.safetensors")
+
+
 def test_failed_save_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     save(build("tiny", classes=2), path)
     before = path.read_bytes()
 
-    def full_disk(state, temporary, header):
-        Path(temporary).write_bytes(b"half")
+    def full_disk(temporary, data):
+        with temporary.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(backbones, "save_file", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save(build("tiny", classes=2), path)
     assert path.read_bytes() == before

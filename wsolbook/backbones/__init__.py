@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torchvision import models
 
 from wsolbook.backbones.classifier import Classifier, Loss, Pool
@@ -23,7 +23,7 @@ from wsolbook.backbones.weights import imagenet_state, read_state, rename, trans
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import atomic
 
-__all__ = ["BACKBONES", "FORMAT", "Classifier", "Padding", "build", "load", "read_state", "save"]
+__all__ = ["BACKBONES", "FORMAT", "SHIPPED", "Classifier", "Padding", "build", "load", "read_state", "save"]
 
 Padding = Literal["symmetric", "tf-same"]
 
@@ -122,7 +122,7 @@ def save(model: Classifier, path: str | os.PathLike[str]) -> None:
     }
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
     with atomic(path) as temporary:
-        save_file(state, temporary, header)
+        temporary.write_bytes(serialize(state, header))
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
