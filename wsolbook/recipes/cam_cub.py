@@ -83,7 +83,7 @@ class CamCub10(CamCub):
 
     backbone: str = "mobilenet_v2"
     weights: str | None = "$WSOLBOOK_REAL/weights/mobilenet_v2_symmetric.safetensors"
-    output_stride: int | None = None
+    output_stride: int | None = 16  # 14x14 maps of 224 pixels, as in the CAM paper
     dilation: bool = True
     epochs: int = 8
     batch_size: int = 16
