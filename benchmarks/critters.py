@@ -16,7 +16,7 @@ from PIL import Image
 
 from wsolbook.data.critters import PRESETS, Scenes, sample
 
-ROUNDS, PICTURES = 7, 512
+ROUNDS, PICTURES = 5, 256
 
 
 def decode(files: list[bytes]) -> None:
