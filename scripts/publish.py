@@ -23,7 +23,8 @@ from pair import sync
 BRANCH = "main"
 # What Colab ships. A chapter leaves these alone: replacing torch or numpy under a running kernel breaks it.
 COLAB_SHIPS = {
-    "accelerate", "matplotlib", "numba", "numpy", "pillow", "safetensors", "torch", "torchvision", "tqdm",
+    "accelerate", "matplotlib", "numba", "numpy", "packaging", "pillow", "safetensors", "torch",
+    "torchvision", "tqdm",
 }  # fmt: skip
 ENVIRONMENT = """\
 # For conda and Binder. Written by `make publish` from pyproject.toml; edit that one.

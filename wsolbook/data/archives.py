@@ -58,11 +58,13 @@ def require_safe(archive: Path, name: str) -> None:
 
 def _untar(archive: Path, folder: Path, report: Report | None) -> None:
     with tarfile.open(archive) as tar:
+        # Python before 3.11.4 has no filter; names and kinds are checked here in any case.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
         for member in tar:
             require_safe(archive, member.name)
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{archive}: refused, member {member.name!r} is a link or a device")
-            tar.extract(member, folder, filter="data")
+            tar.extract(member, folder)
             if report:
                 report(member.name)
 
