@@ -1,0 +1,147 @@
+"""Every wrong input gets one sentence, a failure code, and leaves nothing half written."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from explaining import picture, refused, run
+from PIL import Image
+from torchvision import models
+
+
+def broken_photos(folder: Path) -> dict[str, str]:
+    """Write photographs that cannot be used; return what the message must say of each."""
+    (folder / "text.jpg").write_text("this is not a picture")
+    whole = io.BytesIO()
+    picture(300, 300).save(whole, "JPEG")
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    Image.new("RGB", (4000, 10)).save(folder / "narrow.png")
+    return {
+        "text.jpg": "not an image",
+        "cut.jpg": "truncated",
+        "empty.png": "not an image",
+        "dot.png": "1x1 pixels",
+        "narrow.png": "4000x10 pixels is narrower than 1:40",
+    }
+
+
+def test_photographs_that_cannot_be_used(tmp_path, weights, capsys):
+    for name, reason in broken_photos(tmp_path).items():
+        message = refused(capsys, tmp_path / name, "-o", tmp_path / "out" / "x.png", weights=weights)
+        assert name in message
+        assert reason in message
+        assert not (tmp_path / "out").exists()
+
+
+def test_some_photographs_of_many_cannot_be_used(tmp_path, weights, capsys):
+    expected = broken_photos(tmp_path)
+    picture().save(tmp_path / "good.png")
+    assert run(tmp_path, "-o", tmp_path / "out", "--classes", "bee", weights=weights) == 1
+    printed = capsys.readouterr()
+    assert "good.png" in printed.out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "good-bee-cam.json",
+        "good-bee-cam.npy",
+        "good-bee-cam.png",
+    ]
+    lines = [line for line in printed.err.splitlines() if line.startswith("wsolbook: ")]
+    assert lines[-1] == "wsolbook: 5 of 6 photos could not be read"
+    for name in expected:
+        assert sum(name in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "5"], "class 5 does not exist: the network has classes 0 to 4"),
+        (["--classes", "-1"], "class -1 does not exist"),
+        (["--classes", "beee"], "no class is called 'beee'; did you mean bee"),
+        (["--classes", "cat"], "several classes are called 'cat'; pass a number: 2 or 4"),
+        (["--method", "cam-cam"], "unknown method 'cam-cam'; choose from cam, grad-cam"),
+        (["--method", "grad-cam", "--layer", "stage9"], "no layer 'stage9'"),
+        (["--layer", "features"], "cam does not let one choose a layer"),
+        (["--model", "vgg16"], "holds tiny, not vgg16"),
+        (["--report", "page.pdf"], "page.pdf must end in .html or .png"),
+        (["-o", "out.gif"], "out.gif must be a folder, or end in .png"),
+        (["--classes", "top2", "-o", "out.png"], "out.png is one picture, but several maps are asked for"),
+        (["--method", "cam", "grad-cam", "-o", "out.png"], "out.png is one picture"),
+        (["--names", "none.txt"], "none.txt"),
+    ],
+)
+def test_wrong_options(arguments, message, photo, weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, photo, *arguments, weights=weights)
+    assert os.listdir(tmp_path) == ["photo.png"]
+
+
+def test_wrong_models(photo, tmp_path, capsys, squeezenet, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "say which network it is" in refused(capsys, photo)
+    assert "unknown model 'resnet5'; pass resnet50 or " in refused(capsys, photo, "--model", "resnet5")
+    assert "unknown model 'tiny'; pass its own file" in refused(capsys, photo, "--model", "tiny")
+    message = refused(capsys, photo, "--model", "mobilenet_v2", weights=squeezenet)
+    assert "squeezenet.pth does not fit mobilenet_v2: it lacks parameter" in message
+    message = refused(capsys, photo, "--model", "densenet121", weights=squeezenet)
+    assert "squeezenet.pth does not fit densenet121" in message
+    message = refused(capsys, photo, "--model", "squeezenet1_1", "--output-stride", 4, weights=squeezenet)
+    assert "squeezenet1_1 has output stride 16 or 8, not 4" in message
+    message = refused(capsys, photo, "--model", "alexnet", "--output-stride", 8, weights=squeezenet)
+    assert "output stride and padding can be chosen for" in message
+    (tmp_path / "two.txt").write_text("one\ntwo\n")
+    message = refused(capsys, photo, "--model", "squeezenet1_1", "--names", "two.txt", weights=squeezenet)
+    assert "2 names were given for 1000 classes" in message
+    assert sorted(os.listdir(tmp_path)) == ["photo.png", "two.txt"]
+
+
+def test_model_that_cannot_do_cam(photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = models.mobilenet_v3_small(num_classes=3)
+    torch.save(model.state_dict(), "v3.pth")
+    message = refused(capsys, photo, "--model", "mobilenet_v3_small", weights="v3.pth")
+    assert "cam needs global pooling followed by one linear layer" in message
+    assert "MobileNetV3 ends in 2 linear layers" in message
+    assert sorted(os.listdir(tmp_path)) == ["photo.png", "v3.pth"]
+    assert run(photo, "--model", "mobilenet_v3_small", "--method", "grad-cam", weights="v3.pth") == 0
+
+
+def test_no_photographs(tmp_path, weights, capsys):
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no pictures" in refused(capsys, tmp_path / "empty", weights=weights)
+    assert "none.jpg does not exist" in refused(capsys, tmp_path / "none.jpg", weights=weights)
+
+
+def test_places_that_cannot_be_written(photo, weights, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("a file where a folder should be")
+    message = refused(capsys, photo, "-o", tmp_path / "file" / "out.png", weights=weights)
+    assert "file is a file, not a folder" in message
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    message = refused(capsys, photo, "-o", tmp_path / "out.png", weights=weights)
+    assert f"cannot write {tmp_path / 'out.png'}: no permission to write into {tmp_path}" in message
+    assert sorted(os.listdir(tmp_path)) == ["file", "photo.png"]
+
+
+def test_full_disk_leaves_no_half_file(photo, weights, tmp_path, capsys, monkeypatch):
+    def full(file, values):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(np, "save", full)
+    assert "No space left on device" in refused(
+        capsys, photo, "-o", tmp_path / "o" / "x.png", weights=weights
+    )
+    assert sorted(os.listdir(tmp_path / "o")) == ["x.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(photo, weights, tmp_path, capsys):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    assert "no permission" in refused(capsys, photo, "-o", locked / "x.png", weights=weights)
+    assert list(locked.iterdir()) == []
