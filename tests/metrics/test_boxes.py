@@ -209,7 +209,7 @@ def test_polygon_area_is_that_of_opencv(seed):
     grey = (blurred(40, 1.0, seed) * 255).astype(np.uint8)
     for life in contours.largest(grey):
         found = official(grey, int(life[contours.START]))
-        assert life[contours.AREA] == 2 * max(map(cv2.contourArea, found))
+        assert life[contours.SIZE] == 2 * max(map(cv2.contourArea, found))
 
 
 def nested_rings() -> np.ndarray:

@@ -94,8 +94,9 @@ class BoxAccuracy(Counts):
         else:
             from wsolbook.metrics.contours import best_overlap
 
-            found = candidates(grey, self.contours)
-            best = best_overlap(found, truth.double().numpy(), top, min(self.iou))
+            best = np.zeros(top)
+            for lives in candidates(grey, self.contours):
+                best_overlap(lives, truth.double().numpy(), min(self.iou), best)
         reached = best[(self.thresholds * top).astype(np.int64)]
         return (reached >= np.array(self.iou)[:, None]).astype(np.int64)
 

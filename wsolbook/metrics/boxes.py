@@ -5,7 +5,7 @@ All boxes are `(x0, y0, x1, y1)` with inclusive corners: a single pixel has the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -56,25 +56,20 @@ def grey_levels(maps: Float[Tensor, "*n h w"]) -> UInt8[np.ndarray, "*n h w"]:
     return (maps.detach().cpu().double() * 255).to(torch.uint8).numpy()
 
 
-def candidates(grey: UInt8[np.ndarray, "h w"], contours: Contours) -> Int[np.ndarray, "lives 6"]:
-    """Return every box of every threshold with the levels it lives through.
+def candidates(grey: UInt8[np.ndarray, "h w"], contours: Contours) -> Iterator[Int[np.ndarray, "_ 8"]]:
+    """Yield the lives of every box of every threshold (see `wsolbook.metrics.contours`), kind by kind.
 
-    Returns:
-        Rows (start, stop, x0, y0, x1, y1): a candidate at the thresholds `grey > level` with
-        start <= level < stop. The right and bottom edges lie one pixel beyond the contour, except at the edge
-        of the picture, as in the protocol's code.
+    Right and bottom edges lie one pixel beyond the contour, except at the edge of the picture, as in the
+    protocol's code.
     """
     from wsolbook.metrics import contours as search  # brings numba in, which not everybody needs
 
-    found = (
-        np.concatenate([search.outer(grey), search.holes(grey)])
-        if contours == "all"
-        else search.largest(grey)
-    )[:, :6]
     height, width = grey.shape
-    found[:, 4] = np.minimum(found[:, 4] + 1, width - 1)
-    found[:, 5] = np.minimum(found[:, 5] + 1, height - 1)
-    return found
+    for find in (search.outer, search.holes) if contours == "all" else (search.largest,):
+        lives = find(grey)
+        lives[:, search.X1] = np.minimum(lives[:, search.X1] + 1, width - 1)
+        lives[:, search.Y1] = np.minimum(lives[:, search.Y1] + 1, height - 1)
+        yield lives
 
 
 def boxes_from_map(
@@ -109,11 +104,11 @@ def boxes_from_map(
     if len(fractions) == 0 or not ((fractions >= 0) & (fractions < 1)).all():
         raise ValueError(f"thresholds must lie in [0, 1), at least one of them, got {thresholds}")
     grey = grey_levels(localization_map)
-    found = candidates(grey, contours)
+    found = np.concatenate(list(candidates(grey, contours)))
     boxes = []
     for level in (fractions * int(grey.max())).astype(int):
         alive = (found[:, 0] <= level) & (level < found[:, 1])
-        boxes.append(found[alive, 2:] if alive.any() else np.zeros((1, 4), found.dtype))
+        boxes.append(found[alive, 2:6] if alive.any() else np.zeros((1, 4), found.dtype))
     return boxes
 
 

@@ -5,11 +5,12 @@ pixel 255 times; but from one level to the next, components only grow and merge.
 on in the order of their level, a union-find structure joins each to its switched-on neighbors, and a box
 is written down, with the levels it lived through, only when it changes. The result is a list of *lives*,
 
-    (start, stop, x0, y0, x1, y1, area, first, pixels)
+    (start, stop, x0, y0, x1, y1, size, first)
 
 each meaning: at thresholds `start <= level < stop`, the binary map `grey > level` has a contour whose
-tight box has the inclusive corners (x0, y0) and (x1, y1). `area` is twice the area of the polygon through
-the contour's pixels, and `first` the number of its first pixel in reading order.
+tight box has the inclusive corners (x0, y0) and (x1, y1). When the life ended, `size` was the number of its
+pixels or, for `largest`, twice the area of the polygon through them; `first` is the number of the first one
+in reading order.
 
 Outer contours belong to 8-connected components of the foreground, inner contours to 4-connected
 components of the background that do not reach the frame: holes. The traced border of a hole runs
@@ -25,7 +26,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from numba import njit
 
-START, STOP, X0, Y0, X1, Y1, AREA, FIRST, PIXELS = range(9)
+START, STOP, X0, Y0, X1, Y1, SIZE, FIRST = range(8)
 
 
 def compiled(function: Callable) -> Callable[..., Any]:
@@ -36,22 +37,22 @@ def compiled(function: Callable) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-def outer(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 9"]:
-    """Return the lives of all foreground components (areas are not measured)."""
+def outer(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
+    """Return the lives of all foreground components."""
     top = int(grey.max())
     lives = _grow(np.pad(top - grey, 1), top, True, False)
     return _reversed(lives, top)
 
 
-def holes(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 9"]:
-    """Return the lives of all holes, each with the box of the border around it (areas are not measured)."""
+def holes(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
+    """Return the lives of all holes, each with the box of the border around it."""
     lives = _grow(np.pad(grey, 1), int(grey.max()), False, False)
     lives[:, X0 : Y0 + 1] -= 1
     lives[:, X1 : Y1 + 1] += 1
     return lives
 
 
-def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 9"]:
+def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
     """Return the lives of the contour with the largest polygon area, one at each level below the maximum.
 
     The largest contour is never inside another, so holes can be filled first. The area of what is left is
@@ -71,10 +72,10 @@ def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 9"]:
 def most_pixels(on: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "4"]:
     """Return the box of the 8-connected component of `on` with the most pixels."""
     lives = _grow(np.pad(~on, 1).astype(np.uint8), 1, True, False)
-    return lives[lives[:, PIXELS].argmax(), X0 : Y1 + 1]
+    return lives[lives[:, SIZE].argmax(), X0 : Y1 + 1]
 
 
-def _reversed(lives: Int[np.ndarray, "lives 9"], top: int) -> Int[np.ndarray, "lives 9"]:
+def _reversed(lives: Int[np.ndarray, "lives 8"], top: int) -> Int[np.ndarray, "lives 8"]:
     """Turn lives counted in steps down from the maximum into lives counted in levels."""
     lives[:, START], lives[:, STOP] = top - lives[:, STOP], top - lives[:, START]
     return lives
@@ -129,7 +130,7 @@ def _root(parent, pixel):
 def _record(lives, count, life, component, step):
     """Write down that the life of a component ends at `step`, and return the number of lives written."""
     lives[count] = life[component]
-    lives[count, 1] = step
+    lives[count, STOP] = step
     return count + 1
 
 
@@ -155,12 +156,12 @@ def _order(steps):
 
 @compiled
 @no_type_check
-def _grow(steps, stop, eight, measure):
+def _grow(steps, stop, eight, polygons):
     """Switch pixels on at the step that `steps` (padded by one pixel) gives them, below `stop`.
 
     With `eight`, components are 8-connected and end at the padding. Without it they are 4-connected and
-    the padding counts as switched on: what touches it is outside, not a hole. Without `measure` a life ends
-    when the box changes, with it also when the area does.
+    the padding counts as switched on: what touches it is outside, not a hole. A life ends when the box does;
+    with `polygons`, when the polygon's area may have.
     """
     height, width = steps.shape
     size = height * width
@@ -173,80 +174,79 @@ def _grow(steps, stop, eight, measure):
         parent[:width] = parent[size - width :] = 0
         parent[::width] = parent[width - 1 :: width] = 0
 
-    life = np.empty((size, 9), np.int32)  # the life that each component, known by its root, is living
-    life[0, 8] = 0
-    lives = np.empty((2 * size, 9), np.int32)  # one begins with each pixel, one with each joining
+    life = np.empty((size, 8), np.int32)  # the life that each component, known by its root, is living
+    lives = np.empty((2 * size, 8), np.int32)  # one begins with each pixel, one with each joining
+    life[0, SIZE] = 0
     count = 0
 
     for step in range(stop):
         for i in range(begin[step], begin[step + 1]):
             pixel = order[i]
             y, x = pixel // width - 1, pixel % width - 1
+            place = y * (width - 2) + x
             pattern = 0
             for k in range(8):
                 pattern |= (parent[pixel + offsets[k]] >= 0) << k
+            gain = _GAIN[pattern] if polygons else 1
 
             if groups[pattern, 0] == 0:  # the pixel begins a component
                 parent[pixel] = pixel
-                life[pixel, 0] = step
-                life[pixel, 2] = life[pixel, 4] = x
-                life[pixel, 3] = life[pixel, 5] = y
-                life[pixel, 6] = 0
-                life[pixel, 7] = y * (width - 2) + x
-                life[pixel, 8] = 1
+                life[pixel, START] = step
+                life[pixel, X0] = life[pixel, X1] = x
+                life[pixel, Y0] = life[pixel, Y1] = y
+                life[pixel, SIZE] = gain
+                life[pixel, FIRST] = place
                 continue
 
+            # the pixel enters a component
             root = _root(parent, pixel + offsets[groups[pattern, 1]])
             parent[pixel] = root
-            life[root, 8] += 1
-            beyond = x < life[root, 2] or y < life[root, 3] or x > life[root, 4] or y > life[root, 5]
-            if (measure or beyond) and (eight or root != 0):
-                if life[root, 0] < step:
+            if eight or root != 0:
+                wider = x < life[root, X0] or y < life[root, Y0] or x > life[root, X1] or y > life[root, Y1]
+                if (wider or polygons) and life[root, START] < step:
                     count = _record(lives, count, life, root, step)
-                life[root, 0] = step
-                if beyond:
-                    life[root, 2] = min(life[root, 2], x)
-                    life[root, 3] = min(life[root, 3], y)
-                    life[root, 4] = max(life[root, 4], x)
-                    life[root, 5] = max(life[root, 5], y)
-                life[root, 6] += _GAIN[pattern]
-                if y * (width - 2) + x < life[root, 7]:
-                    life[root, 7] = y * (width - 2) + x
+                    life[root, START] = step
+                if wider:
+                    life[root, X0] = min(life[root, X0], x)
+                    life[root, Y0] = min(life[root, Y0], y)
+                    life[root, X1] = max(life[root, X1], x)
+                    life[root, Y1] = max(life[root, Y1], y)
+                if place < life[root, FIRST]:
+                    life[root, FIRST] = place
+            life[root, SIZE] += gain
 
-            for k in range(2, groups[pattern, 0] + 1):  # the pixel connects components
+            # the pixel connects that component with others
+            for k in range(2, groups[pattern, 0] + 1):
                 there = _root(parent, pixel + offsets[groups[pattern, k]])
                 if there == root:
                     continue
-                keep, lose = (root, there) if life[root, 8] > life[there, 8] else (there, root)
+                keep, lose = (root, there) if life[root, SIZE] > life[there, SIZE] else (there, root)
                 if not eight and (root == 0 or there == 0):
                     keep, lose = 0, root + there
-                parent[lose] = keep
-                life[keep, 8] += life[lose, 8]
-                root = keep
-                if life[lose, 0] < step:
+                parent[lose] = root = keep
+                if life[lose, START] < step:
                     count = _record(lives, count, life, lose, step)
-                if not eight and keep == 0:
-                    continue
-                x0, y0 = min(life[keep, 2], life[lose, 2]), min(life[keep, 3], life[lose, 3])
-                x1, y1 = max(life[keep, 4], life[lose, 4]), max(life[keep, 5], life[lose, 5])
-                if (
-                    measure
-                    or x0 < life[keep, 2]
-                    or y0 < life[keep, 3]
-                    or x1 > life[keep, 4]
-                    or y1 > life[keep, 5]
-                ):
-                    if life[keep, 0] < step:
+                if eight or keep != 0:
+                    x0, y0 = min(life[keep, X0], life[lose, X0]), min(life[keep, Y0], life[lose, Y0])
+                    x1, y1 = max(life[keep, X1], life[lose, X1]), max(life[keep, Y1], life[lose, Y1])
+                    wider = (
+                        x0 < life[keep, X0]
+                        or y0 < life[keep, Y0]
+                        or x1 > life[keep, X1]
+                        or y1 > life[keep, Y1]
+                    )
+                    if (wider or polygons) and life[keep, START] < step:
                         count = _record(lives, count, life, keep, step)
-                    life[keep, 0] = step
-                    life[keep, 2], life[keep, 3], life[keep, 4], life[keep, 5] = x0, y0, x1, y1
-                    life[keep, 6] += life[lose, 6]
-                    life[keep, 7] = min(life[keep, 7], life[lose, 7])
+                        life[keep, START] = step
+                    if wider:
+                        life[keep, X0], life[keep, Y0], life[keep, X1], life[keep, Y1] = x0, y0, x1, y1
+                    life[keep, FIRST] = min(life[keep, FIRST], life[lose, FIRST])
+                life[keep, SIZE] += life[lose, SIZE]
 
     for pixel in range(1, size):
-        if parent[pixel] == pixel and life[pixel, 0] < stop:
+        if parent[pixel] == pixel and life[pixel, START] < stop:
             count = _record(lives, count, life, pixel, stop)
-    return lives[:count].copy()
+    return lives[:count]
 
 
 @compiled
@@ -288,12 +288,12 @@ def _winners(lives, top):
     """Return the life with the largest area at each level below `top`, of equals the one that starts last."""
     best = np.full(top, -1, np.int64)
     for i in range(len(lives)):
-        for level in range(lives[i, 0], lives[i, 1]):
+        for level in range(lives[i, START], lives[i, STOP]):
             j = best[level]
             if (
                 j < 0
-                or lives[i, 6] > lives[j, 6]
-                or (lives[i, 6] == lives[j, 6] and lives[i, 7] > lives[j, 7])
+                or lives[i, SIZE] > lives[j, SIZE]
+                or (lives[i, SIZE] == lives[j, SIZE] and lives[i, FIRST] > lives[j, FIRST])
             ):
                 best[level] = i
     return best
@@ -301,14 +301,13 @@ def _winners(lives, top):
 
 @compiled
 @no_type_check
-def best_overlap(candidates, truth, top, least):
-    """Return the best IoU with a box of `truth` that a candidate (start, stop, box) of each level reaches.
+def best_overlap(lives, truth, least, best):
+    """Raise best[level] to the highest IoU of a box that lives at that level with a box of `truth`.
 
-    Where no overlap reaches `least`, the value is 0.
+    Overlaps below `least` are not looked at.
     """
-    best = np.zeros(top)
-    for i in range(len(candidates)):
-        start, stop, x0, y0, x1, y1 = candidates[i]
+    for i in range(len(lives)):
+        x0, y0, x1, y1 = lives[i, X0], lives[i, Y0], lives[i, X1], lives[i, Y1]
         for j in range(len(truth)):
             width = min(x1, truth[j, 2]) - max(x0, truth[j, 0]) + 1
             height = min(y1, truth[j, 3]) - max(y0, truth[j, 1]) + 1
@@ -318,6 +317,5 @@ def best_overlap(candidates, truth, top, least):
             area = (truth[j, 2] - truth[j, 0] + 1) * (truth[j, 3] - truth[j, 1] + 1)
             iou = shared / ((x1 - x0 + 1) * (y1 - y0 + 1) + area - shared)
             if iou >= least:
-                for level in range(start, stop):
+                for level in range(lives[i, START], lives[i, STOP]):
                     best[level] = max(best[level], iou)
-    return best
