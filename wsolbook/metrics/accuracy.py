@@ -20,6 +20,7 @@ from wsolbook.metrics.boxes import (
     require_boxes,
     require_contours,
 )
+from wsolbook.metrics.contours import best_overlap
 from wsolbook.metrics.counts import Counts, require_thresholds
 
 
@@ -92,8 +93,6 @@ class BoxAccuracy(Counts):
         if top == 0:  # nothing is ever above the threshold: the protocol's box is (0, 0, 0, 0)
             best = box_iou(torch.zeros(1, 4), truth).amax().expand(1).numpy()
         else:
-            from wsolbook.metrics.contours import best_overlap
-
             best = np.zeros(top)
             for lives in candidates(grey, self.contours):
                 best_overlap(lives, truth.double().numpy(), min(self.iou), best)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int, Num, Real, UInt8
 from torch import Tensor
 
+from wsolbook.metrics import contours as search
 from wsolbook.metrics.counts import require_thresholds, require_unit_range
 
 Contours = Literal["all", "largest"]
@@ -62,8 +63,6 @@ def candidates(grey: UInt8[np.ndarray, "h w"], contours: Contours) -> Iterator[I
     Right and bottom edges lie one pixel beyond the contour, except at the edge of the picture, as in the
     protocol's code.
     """
-    from wsolbook.metrics import contours as search  # brings numba in, which not everybody needs
-
     height, width = grey.shape
     for find in (search.outer, search.holes) if contours == "all" else (search.largest,):
         lives = find(grey)
@@ -131,8 +130,6 @@ def box_above(localization_map: Float[Tensor, "h w"], threshold: float = 0.2) ->
     Returns:
         Inclusive corners; the whole picture for a map without a positive value.
     """
-    from wsolbook.metrics import contours as search
-
     height, width = localization_map.shape
     peak = float(localization_map.max())
     if not peak > 0:

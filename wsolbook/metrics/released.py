@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from wsolbook.metrics import contours as search
+
 ILSVRC_LEVELS = (20, 100, 110)
 CORE = 10  # of 255: how deep, relative to the deepest pixel, a pixel lies to belong to the core
 MARGIN = 5  # boxes keep this distance from the right and bottom border
@@ -38,8 +40,6 @@ def released_boxes(
     Raises:
         ValueError: when the map holds NaN or negative values, or a level is out of range.
     """
-    from wsolbook.metrics import contours as search
-
     if not float(localization_map.min()) >= 0:
         raise ValueError("released_boxes needs a map without NaN and negative values")
     if not levels or not all(0 <= level < 255 for level in levels):
