@@ -172,7 +172,7 @@ def open_data(options: Maps) -> Samples:
     if options.data == "critters":
         from wsolbook.data.critters import Critters
 
-        return Critters(options.number, options.preset, seed=options.seed, split=options.split)  # type: ignore[arg-type]
+        return Critters(options.number, options.preset, seed=options.seed, split=options.split)
     from wsolbook.data.command import open_split
 
     view: dict[str, Any] = {"size": options.size} if options.size else {"view": "original"}

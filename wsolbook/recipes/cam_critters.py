@@ -12,7 +12,7 @@ from wsolbook.data import critters
 from wsolbook.data.sampling import evaluation_batches
 from wsolbook.maps import normalise, resize
 from wsolbook.metrics import best_threshold, part_coverage
-from wsolbook.recipes.measure import measure
+from wsolbook.recipes.measure import device_of, measure
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
@@ -120,8 +120,13 @@ class CamCrittersCoarse(CamCritters):
 @torch.no_grad()
 def coverage(model: Any, data: critters.Critters) -> dict[str, float]:
     """Return the share of each part above the best threshold of the set, in percent."""
-    batches = evaluation_batches(data, 100)
-    raw = torch.cat([model.maps(b.images, b.labels.argmax(1, keepdim=True))[:, 0] for b in batches])
+    device = device_of(model)
+    raw = torch.cat(
+        [
+            model.maps(b.images.to(device), b.labels.argmax(1, keepdim=True).to(device))[:, 0].cpu()
+            for b in evaluation_batches(data, 100)
+        ]
+    )
     maps = normalise(resize(raw.float(), data.masks.shape[-1]))
     shares = part_coverage(maps, data.parts, best_threshold(maps, data.masks))
     return {part: 100 * share for part, share in shares.items()}

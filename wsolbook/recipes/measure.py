@@ -42,7 +42,7 @@ def measure(
     """
     boxes, largest, pixels = BoxAccuracy(), BoxAccuracy(contours="largest", iou=(0.5,)), PixelAP()
     logits, labels = [], []
-    device = _device(model)
+    device = device_of(model)
     rank, world = process()
     batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers)
     for batch in progress(batches, "evaluating", -(-len(data) // (batch_size * world))):
@@ -92,7 +92,7 @@ def measure_seeds(model: Any, data: Samples) -> dict[str, float]:
         if batch.masks is None:
             raise ValueError(f"{type(data).__name__} has no masks to compare seeds with")
         classes, _ = _classes_of(batch)
-        raw = model.maps(batch.images.to(_device(model)), classes.to(_device(model))).float().cpu()[0]
+        raw = model.maps(batch.images.to(device_of(model)), classes.to(device_of(model))).float().cpu()[0]
         height, width = batch.masks.shape[-2:]
         seeds.update(normalise(resize(raw, (height, width)), "max"), classes[0] + 1, batch.masks[0])
     best = reduce(seeds).compute()
@@ -167,6 +167,7 @@ def _from_everyone(rows: Tensor) -> Tensor:
     return torch.cat(shares)
 
 
-def _device(model: Any) -> torch.device:
+def device_of(model: Any) -> torch.device:
+    """Return where a network is; the CPU for a localizer without parameters."""
     parameters = model.parameters() if hasattr(model, "parameters") else ()
     return next((p.device for p in parameters), torch.device("cpu"))

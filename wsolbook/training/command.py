@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 import tyro
 
 from wsolbook.backbones import save
+from wsolbook.metrics.counts import process
 from wsolbook.recipes import RECIPES, Recipe
 from wsolbook.training.config import ConfigError, plain
 from wsolbook.training.estimate import memory, readable
@@ -57,7 +57,8 @@ def train(arguments: list[str]) -> int:
         torch.manual_seed(recipe.seed)
         model, data = recipe.model(), recipe.training_data()
         history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
-        if int(os.environ.get("RANK", 0)) == 0:
+        main = process()[0] == 0
+        if main:
             model.names = data.classes
             save(model, run / "model.safetensors")
     except Stopped as stopped:
