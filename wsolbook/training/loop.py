@@ -94,6 +94,7 @@ class _Training:
         self.plain = plain(config)
         self.history = History()
         self.interrupt = Interrupt()
+        self.stopping = False  # agreed on by all processes, unlike a signal
         self.passed_over: list[str] = []
         self.seen, self.clock = 0, time.perf_counter()
 
@@ -114,6 +115,7 @@ class _Training:
             if state:
                 self.stepper.restore(state)
                 self.history.step, self.history.evaluations = state["step"], state["evaluations"]
+            del state  # as large as the network and its optimizer
             try:
                 yield
                 if self.stepper.average:
@@ -161,14 +163,14 @@ class _Training:
             raise
         if self.stepper.micro_batch < micro_batch:
             self._log("out of memory", step=step, micro_batch=self.stepper.micro_batch)
-        self.interrupt.requested = stop
+        self.stopping = stop
         self.seen += len(planned)
         self.history.add(terms)
 
     def _between_steps(self) -> None:
         """Evaluate, draw and save where it is due; stop where it was asked for."""
         step, config = self.history.step, self.config
-        if self.interrupt.requested:
+        if self.stopping:
             self._save()
             self._log("stopped", step=step)
             raise Stopped(f"stopped after step {step} of {self.total}; go on with --resume auto")
