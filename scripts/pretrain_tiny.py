@@ -41,9 +41,9 @@ class Pretrain:
 
     names: tuple[str, ...] = ("tiny", "tiny_resnet")
     out: Path = SHIPPED
-    n: int = 20_000
+    n: int = 8_000
     held_out: int = 2_000
-    epochs: int = 15
+    epochs: int = 8
     seed: int = 0
 
 
