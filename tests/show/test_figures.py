@@ -44,7 +44,7 @@ def test_etching_is_gray_without_contrast_and_keeps_the_sign():
 
 def test_an_inclusive_box_is_drawn_around_its_pixels():
     _, axes = plt.subplots()
-    draw_box(axes, (2, 3, 5, 4), "red")
+    draw_box(axes, torch.tensor([2, 3, 5, 4]), "red")
     for patch in axes.patches:
         assert (*patch.get_xy(), patch.get_width(), patch.get_height()) == (1.5, 2.5, 4, 2)
 

@@ -37,7 +37,7 @@ class CrittersOptions:
 
 @dataclass(frozen=True)
 class CamCritters(Recipe):
-    """Tiny-GAP on the synthetic world, from random weights.
+    """Tiny-GAP on the synthetic world, from weights of other species as the paper starts from ImageNet.
 
     Attributes:
         head: what stands before the linear layer, global average or maximum pooling.
@@ -49,11 +49,12 @@ class CamCritters(Recipe):
 
     data: CrittersOptions = CrittersOptions()
     backbone: str = "tiny"
+    weights: str | None = "critters"
     head: Literal["gap", "gmp"] = "gap"
     output_stride: int = 8
-    epochs: int = 6
+    epochs: int = 3
     batch_size: int = 64
-    optim: Optim = Optim(lr=0.05, momentum=0.9, weight_decay=5e-4)
+    optim: Optim = Optim(lr=0.02, momentum=0.9, weight_decay=5e-4)
     schedule: Schedule = Schedule("cosine")
 
     def problems(self) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -115,22 +114,24 @@ def show_images(
     """
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
+    shown = [_rows_first(picture) for picture in pictures]
+    height = width * max(picture.shape[0] / picture.shape[1] for picture in shown)
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(columns * width, rows * (width + 0.25 * bool(titles))),
+        figsize=(columns * width, rows * (height + 0.25 * bool(titles))),
         squeeze=False,
         layout="constrained",
     )
-    for place, axis in enumerate(axes.flat):
+    for axis in axes.flat:
         axis.set_axis_off()
-        if place < len(pictures):
-            picture = pictures[place]
-            axis.imshow(
-                picture.detach().cpu().permute(1, 2, 0).numpy()
-                if isinstance(picture, torch.Tensor)
-                else picture
-            )
-            if titles is not None:
-                axis.set_title(titles[place])
+    for axis, picture, title in zip(axes.flat, shown, titles or [""] * len(shown), strict=False):
+        axis.imshow(picture)
+        axis.set_title(title)
     return figure
+
+
+def _rows_first(
+    picture: Float[np.ndarray, "h w 3"] | Float[Tensor, "3 h w"],
+) -> Float[np.ndarray, "h w 3"]:
+    return picture.detach().cpu().permute(1, 2, 0).numpy() if isinstance(picture, Tensor) else picture

@@ -1,0 +1,404 @@
+# %% [markdown]
+# # Where is it?
+
+# %% [markdown] tags=["launch"]
+# [Open in Colab](https://colab.research.google.com/github/wsolbook/wsolbook/blob/main/notebooks/00_where_is_it.ipynb) · [Run on Binder](https://mybinder.org/v2/gh/wsolbook/wsolbook/main?labpath=notebooks%2F00_where_is_it.ipynb) · [Source text](https://github.com/wsolbook/wsolbook/blob/main/notebooks/text/00_where_is_it.py)
+
+# %% tags=["colab", "remove-cell"]
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:  # wsolbook beside Colab's own torch and numpy
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "anywidget>=0.9.20", "jaxtyping>=0.2.30", "tyro>=0.9"], check=True)
+    subprocess.run([*pip, "--no-deps", "git+https://github.com/wsolbook/wsolbook"], check=True)
+    print("wsolbook is installed; torch and numpy are Colab's own")
+
+# %% [markdown]
+# *20 minutes to read, under a minute to run on two processor cores. You have trained a network with PyTorch
+# once; nothing else is needed.*
+#
+# Afterwards you will be able to
+#
+# - state the problem of this book in one sentence, and say why anybody would want to solve it;
+# - make pictures of *critters*, the small world in which the book does its experiments, and turn its knobs;
+# - change one thing in a scene and leave every other pixel alone;
+# - train a classifier on words alone, and see in one picture what it has learned about *where*.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+import wsolbook
+from wsolbook import check, maps
+from wsolbook.backbones import build
+from wsolbook.cam import cam
+from wsolbook.data import critters
+from wsolbook.metrics import BoxAccuracy
+from wsolbook.show.figures import INK, draw_box, overlay, show_images
+from wsolbook.training import Optim, Schedule, TrainConfig, train
+
+_ = wsolbook.setup(seed=0)
+
+# %% [markdown]
+# ## One word a picture
+#
+# Somebody shows you a thousand photographs of birds. Under each stands one word, the name of the species.
+# Nobody ever points. After a while you can name a bird that you have not seen before; and you can also point
+# at it, although pointing was never part of the lesson.
+#
+# This book is about machines that do the same. A network is trained with
+# {term}`image-level labels <image-level label>` alone: for each picture, what is in it. Then it is asked
+# *where*, and has to answer with a {term}`localization map`, one number for each pixel; with a
+# {term}`bounding box`; or with the outline of the object. The field calls this
+# {term}`weakly supervised object localization`, or WSOL, and where every pixel gets a class,
+# {term}`weakly supervised semantic segmentation`, or WSSS.
+#
+# Why would one want that, when there are networks that learn from boxes and outlines? The first reason is the
+# price of the labels. To say which of the 20 classes of PASCAL VOC {cite}`everingham2010voc` are in an image
+# takes a person some twenty seconds. To outline them takes minutes, and somebody who knows how. In
+# medicine, in biology, on a factory floor, the word often exists already, in a report or a file name; nobody
+# will ever draw the outlines.
+#
+# The second reason is trust. A map of the evidence is the first thing one wants to see of any classifier
+# whose answers matter. Does it look at the lesion or at the ruler beside it? At the boat, or at the water that
+# every picture of a boat happens to contain? The methods of this book were invented for localization, and they
+# have become the most used instruments for looking into networks.
+#
+# Between the word and the outline lies a gap, and closing it has kept a field busy for ten years. Each chapter takes
+# one paper, builds it whole, and asks what it really does.
+#
+# | idea | paper | what it adds |
+# |---|---|---|
+# | read the map off the classifier | CAM {cite}`zhou2016cam` | a map of the evidence, exactly |
+# | for any network | Grad-CAM {cite}`selvaraju2017gradcam` | gradients as weights, no special head |
+# | train the map itself | GAIN {cite}`li2018gain` | what is left after erasing must not look like the object |
+# | erase and look again | ACoL {cite}`zhang2018acol` | a second classifier finds what the first left over |
+# | let sure pixels teach unsure ones | SPG {cite}`zhang2018spg` | masks made on the way supervise earlier layers |
+# | do not spread into the background | SeeNet {cite}`hou2018seenet` | erasing that stops at the border of the object |
+# | let labels flow | AffinityNet {cite}`ahn2018affinitynet` | pixels that belong together share their class |
+
+# %% [markdown]
+# ## A world in which the truth is known
+#
+# Whether a map is good is hard to say with photographs. Benchmarks have boxes, sometimes outlines. They
+# cannot tell which *part* of an object a network should have looked at, nor what it would have said, had
+# the part not been there. So this book does its experiments in a small world of its own, in which
+# everything is known because we draw it ourselves: the **critters**.
+
+# %% mystnb={"image": {"alt": "Sixteen drawn animals in two rows. Each column shows two animals of one species; their heads agree, while bodies, colors and landscapes differ."}, "figure": {"caption": "The eight species. Each column is one species: the heads agree; bodies, coats and landscapes are mostly drawn without a look at it.", "name": "fig-where-species"}}
+world = critters.sample(n=200, size=128, seed=7)
+species = world.labels.argmax(1)
+shown = [int((species == c).nonzero()[i]) for i in (0, 1) for c in range(8)]
+
+titles = [world.classes[c] for c in range(8)] + [""] * 8
+show_images([world.images[i] for i in shown], titles, columns=8, width=1.15)
+plt.show()
+
+# %% [markdown]
+# One rule makes this world a laboratory. **The head tells the species; the body hardly does.** In four out of
+# five animals, the kind of body, the coat and its pattern are drawn without a look at the species, and so
+# there are foxes on the legs of a beetle and ducks in the fur of a bear. The landscape tells nothing at all, unless we ask
+# for it. Before any network has seen a picture we know where the evidence for its class is, and where it is not.
+#
+# And we know it for every pixel. A sample comes with everything that a benchmark has, and with one thing that
+# none has, the masks of the parts.
+
+# %%
+print("images", tuple(world.images.shape), "from 0 to 1")
+print("labels", tuple(world.labels.shape), world.classes)
+print("masks ", tuple(world.masks.shape), "0 is background")
+print("parts ", tuple(world.parts.shape), critters.PARTS)
+print("boxes ", len(world.boxes), "lists, the first:", world.boxes[0].tolist())
+
+# %% mystnb={"image": {"alt": "Three rows: an animal with its bounding box, the mask of the animal, and its parts in three colors: head, body and limbs."}, "figure": {"caption": "What is known of every picture: box, mask, and parts (head orange, body blue, limbs pink). No training ever sees any of it.", "name": "fig-where-truth"}}
+figure, axes = plt.subplots(3, 6, figsize=(8.4, 4.3), layout="constrained")
+colors = torch.tensor([plt.matplotlib.colors.to_rgb(INK[p]) for p in critters.PARTS])
+for column, i in zip(axes.T, shown[:6], strict=True):
+    picture = world.images[i].permute(1, 2, 0)
+    parts = torch.einsum("phw,pc->hwc", world.parts[i].float(), colors)
+    parts += 0.9 * ~world.parts[i].any(0)[..., None]
+    panels = (picture, world.masks[i] > 0, parts)
+    for axis, panel in zip(column, panels, strict=True):
+        axis.imshow(panel, cmap="gray")
+        axis.set_axis_off()
+    draw_box(column[0], world.boxes[i][0], INK["truth"])
+plt.show()
+
+# %% [markdown]
+# The parts divide the animal without remainder: each pixel of the mask belongs to exactly one.
+
+# %%
+together = world.parts.sum(1)
+print("most parts that one pixel has:", int(together.max()))
+print("parts together are the mask:  ", torch.equal(world.masks > 0, together.bool()))
+
+# %% [markdown]
+# ### A scene is a description first
+#
+# Pictures are drawn from descriptions, and the description is what one works with. It is a plain
+# value: who stands where, wearing what, in which light.
+
+# %%
+scene = critters.scenes(n=200, seed=7)[shown[0]]
+animal = scene.critters[0]
+print(f"{animal.species}, body plan {animal.body.plan!r}, on {scene.background!r}")
+
+# %% [markdown]
+# So one thing in a scene can be changed, and the picture drawn again. Everything else stays as it is, to the last bit of
+# the last pixel. Statisticians call such a change an {term}`intervention`, and it is worth more than any
+# amount of looking: if the network's answer changes when only the head was removed, then the network used the head.
+
+# %% mystnb={"image": {"alt": "The same scene five times: as drawn, without its head, without its body, on water, and with the body of another species."}, "figure": {"caption": "One scene and four interventions. The landscape behind the missing head is what was always there.", "name": "fig-where-interventions"}}
+scene = critters.scenes(n=200, seed=7)[shown[2]]
+changed = {
+    "as drawn": scene,
+    "without the head": scene.without("head"),
+    "without the body": scene.without("body"),
+    "on water": scene.on("water"),
+    "body of a frog": scene.with_body_of("frog"),
+}
+drawn = critters.render(list(changed.values()), size=128)
+show_images(list(drawn.images), list(changed), width=1.6)
+plt.show()
+
+# %% [markdown]
+# "To the last bit" is a strong word, so let us hold the world to it. Outside the region that the head
+# covers, picture and picture without head must be equal as numbers.
+
+# %%
+whole, headless = drawn.images[0], drawn.images[1]
+different = (whole != headless).any(0)
+head = drawn.parts[0, 0]
+near_head = torch.nn.functional.max_pool2d(head[None].float(), 5, 1, 2)[0] > 0
+
+check("share of the pixels that changed", different.float().mean(), at_least=0.05)
+print("of these, outside the head and its edge:", int((different & ~near_head).sum()))
+
+# %% [markdown]
+# Nothing in this world is stored. Picture number $i$ is a function of a seed and of $i$, so the first
+# thousand pictures are the same whether they are drawn in one go or one at a time, today or next year,
+# on a laptop or on a cluster.
+
+# %%
+at_once = critters.sample(n=6, seed=3).images
+one_by_one = [critters.sample(n=1, seed=3, start=i).images for i in range(6)]
+print("drawn at once = drawn one by one:", torch.equal(at_once, torch.cat(one_by_one)))
+
+# %% [markdown]
+# ### The knobs
+#
+# A world has settings, and they are what the later chapters turn. `object_scale` is the size of the animal.
+# `body_cue` is the probability that an animal wears the body of its own species: at 0 the body says
+# nothing about the class, at 1 as much as the head. `clutter` adds things that are no animals.
+
+# %% mystnb={"image": {"alt": "Four rows of six pictures: small animals, animals whose bodies match their heads, pictures with several animals, and pictures in which ducks alone are on water."}, "figure": {"caption": "Four knobs. From above: small animals; bodies that tell the species; one to four animals, as in PASCAL VOC; and a world in which ducks, and only ducks, come with water.", "name": "fig-where-knobs"}}
+rows = {
+    "object_scale=(0.3, 0.4)": critters.sample(6, size=96, object_scale=(0.3, 0.4)),
+    "body_cue=1": critters.sample(6, size=96, seed=4, body_cue=1.0),
+    'preset="multi"': critters.sample(6, "multi", size=96),
+    'preset="biased"': critters.sample(6, "biased", size=96, seed=2),
+}
+figure, axes = plt.subplots(4, 6, figsize=(8.4, 6.1), layout="constrained")
+for line, (knob, sampled) in zip(axes, rows.items(), strict=True):
+    for axis, image in zip(line, sampled.images, strict=True):
+        axis.imshow(image.permute(1, 2, 0))
+        axis.set_axis_off()
+    line[0].set_title(knob, loc="left", family="monospace")
+plt.show()
+
+# %% [markdown]
+# Three settings have names, because the papers need them again and again.
+#
+# | preset | one picture shows | stands for |
+# |---|---|---|
+# | `"single"` | one animal, one label | CUB-200-2011 {cite}`wah2011cub`, ILSVRC {cite}`russakovsky2015imagenet` |
+# | `"multi"` | one to four animals, several labels | PASCAL VOC {cite}`everingham2010voc` |
+# | `"biased"` | one animal; ducks, and only ducks, are on water | the boats and the water of {doc}`GAIN <02_cam>` {cite}`li2018gain` |
+#
+# Worlds for judging explanations have been drawn before. CLEVR-XAI {cite}`arras2022clevrxai` asks questions about
+# colored solids, BAM {cite}`yang2019bam` pastes objects into scenes, and FunnyBirds {cite}`hesse2023funnybirds` renders birds with
+# removable parts; we owe the idea of removing a part to it. Ours differs in what it is for: it is drawn while a network
+# trains, its cues can be tuned, and it has all the labels that the methods of this book are trained with and measured by.
+#
+# ## First, the answer
+#
+# Now the experiment that the rest of the book explains. Fifteen hundred pictures and one word for each. A
+# {term}`training batch <weak supervision>` in this package carries nothing else; look what is in it.
+
+# %%
+train_set = critters.Critters(n=1500, split="train")
+test_set = critters.Critters(n=400, split="test")
+
+batch = train_set.batch([0, 1, 2], epoch=0)
+print("images", tuple(batch.images.shape), " labels", tuple(batch.labels.shape))
+print("boxes:", batch.boxes, " masks:", batch.masks)
+
+# %% [markdown]
+# The network is called `tiny`: four stages of convolutions, then an average over the picture, then one linear layer.
+# It has seen animals before, though not these: as one takes ImageNet weights in practice, it starts from weights
+# that were trained on thirty other species.
+
+# %%
+model = build("tiny", classes=8, weights="critters")
+settings = TrainConfig(
+    epochs=2, batch_size=32, optim=Optim(lr=0.05), schedule=Schedule("cosine")
+)
+_ = train(model, train_set, settings, seed=0)
+
+test = test_set.batch(range(len(test_set)))
+true = test.labels.argmax(1)
+with torch.no_grad():
+    accuracy = (model(test.images).argmax(1) == true).float().mean()
+check("accuracy on animals that it has never seen", accuracy, at_least=0.95)
+
+# %% [markdown]
+# It can name them. Nobody has told it where they are. And yet a single line returns a map of the evidence for
+# each name. The {doc}`chapter after next <02_cam>` derives that line; here is what it gives.
+
+# %% mystnb={"image": {"alt": "Eight animals, above as drawn, below with a heat map that glows on the head and leaves most of the body dark."}, "figure": {"caption": "What a classifier knows about *where*, after training on words. The maps were computed by class activation mapping; the network never saw a box or a mask.", "name": "fig-where-answer"}}
+heat = cam(model, test.images, true).values[:, 0]
+first = [int((true == c).nonzero()[0]) for c in range(8)]
+pictures = [test_set.images[i] / 255 for i in first]
+
+glowing = [overlay(p, heat[i]) for p, i in zip(pictures, first, strict=True)]
+show_images([*pictures, *glowing], columns=8, width=1.15)
+plt.show()
+
+# %% [markdown]
+# How can that be? Think of what the network has to do. It slides the same small detectors over the whole picture, and
+# only at the very end does it average over all places. Some detector fires on the white rings around the eyes of an owl. It
+# fires *where the eyes are*. The average forgets that place, but the grid that was averaged still had it, and nothing
+# prevents us from looking there. A classifier of this kind is a localizer that throws its answer away at the last step.
+#
+# Two things can be seen in the picture above, and they are the two halves of the book.
+#
+# **It works.** The glow is on the animal. A network that was only ever asked *what* has kept track of *where*. Draw a box
+# around the glow, and most of the boxes are hits; we shall be precise about "hit" in a moment.
+
+# %%
+full_size = maps.normalise(maps.resize(heat, 64))
+boxes = BoxAccuracy(contours="largest", iou=(0.5,))
+boxes.update(full_size, test.boxes)
+check("boxes that agree with the animal's to an IoU of 0.5, in percent",
+      boxes.compute()["acc"][0.5], at_least=50)
+
+# %% [markdown]
+# **It finds the wrong thing.** Or rather, it finds exactly what it was asked for: what tells a fox from a rabbit. That is the
+# head. The body is common property, and stays dark. Ask for the object, and this map covers a fraction of it. Measure
+# how much of each part glows.
+
+# %%
+inside = {
+    part: float((full_size * test_set.parts[:, p]).sum() / test_set.parts[:, p].sum())
+    for p, part in enumerate(critters.PARTS)
+}
+check("how much brighter the head is than the body", inside["head"] / inside["body"],
+      at_least=1.5)
+
+# %% [markdown]
+# {term}`Discriminative parts <discriminative part>` instead of whole objects: this is *the* problem of weak
+# supervision. Note that it is no lack of training. The network is right nearly every time; more pictures or more epochs would make it more
+# certain, and its evidence no larger. Note also that it is no defect of the map, as exercise 2 shows by an
+# intervention. The trouble lies in the question. The papers of the book are ways around it: take the bright part away and
+# look again ({term}`adversarial erasing`), teach the network about background, let labels flow from a
+# confident pixel to its neighbors of the same kind ({term}`random walk`), and some more.
+#
+# ## How the book works
+#
+# Every chapter is a notebook that ran from top to bottom before it was printed, and runs again in our tests. It follows
+# the same order: a failure as a picture, the mathematics, the method from scratch in short cells, the same through
+# the package `wsolbook`, an experiment with several seeds against the claim of the paper, and what goes wrong. Lines like the
+# green-ticked ones above are *checks*: `check` prints its claim if it holds and stops the notebook if not. Trained numbers
+# differ from machine to machine in their last digits, so no chapter prints them raw; what it prints must hold everywhere.
+#
+# Numbers that take longer than a notebook should are computed by `wsolbook reproduce` and
+# stored with their provenance: command, commit, seeds, device. Where a chapter quotes a number of a paper, it says so.
+#
+# ## Exercises
+#
+# :::{exercise-start}
+# :label: ex-where-chance
+# :::
+# A map that knows nothing can still be lucky. Put a box of 60 % of the picture's side in the middle of each picture. For which
+# share of the test pictures is its {term}`IoU` with the true box at least 0.5? What does that say about a method that reaches
+# 60 %?
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-where-chance
+# :class: dropdown
+# :::
+
+# %% tags=["solution"]
+from wsolbook.metrics import box_iou
+
+middle = torch.tensor([[13, 13, 50, 50]])
+hits = torch.tensor([float(box_iou(middle, b).max() >= 0.5) for b in test.boxes])
+check("share of hits without looking at a picture", hits.mean(), at_least=0.6)
+
+# %% [markdown]
+# A percentage means nothing beside no baseline. Objects sit in the middle of pictures, here as in photographs, and a
+# method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
+#
+# :::{solution-end}
+# :::
+#
+# :::{exercise-start}
+# :label: ex-where-cause
+# :::
+# Is it true that the network uses the head? Do not look at a map. Remove the head from each test scene and measure the
+# {term}`accuracy <GT-known localization>` again; then remove the body instead.
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-where-cause
+# :class: dropdown
+# :::
+
+# %% tags=["solution"]
+from wsolbook.data.transforms import normalize
+
+for part in ("head", "body"):
+    scenes = [s.without(part) for s in test_set.scenes]
+    with torch.no_grad():
+        answers = model(normalize(critters.render(scenes, size=64).images)).argmax(1)
+    right = (answers == true).float().mean()
+    if part == "head":
+        check("accuracy without heads", right, at_most=0.6)
+    else:
+        check("accuracy without bodies", right, at_least=0.8)
+
+# %% [markdown]
+# Without the head the network is little better than guessing with the small hint that bodies give. Without
+# the body it hardly notices. This is a statement about causes, and no map was needed for it.
+#
+# :::{solution-end}
+# :::
+#
+# :::{exercise-start}
+# :label: ex-where-body
+# :::
+# Turn the knob `body_cue` to 1 for training and test. Does the map now cover the body? Guess before you run it.
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-where-body
+# :class: dropdown
+# :::
+# Replace `critters.Critters(n=2000, split="train")` by
+# `critters.Critters(n=2000, split="train", body_cue=1.0)`, the same for the test set, and run the notebook again. The body is now
+# as good a clue as the head, and it is larger. But the network has no reason to use *both*: one sufficient clue is enough to
+# make the loss small, and the head remains the easier one. A map shows what a network uses, not what it could have
+# used. The chapter on adversarial erasing is built upon that observation.
+# :::{solution-end}
+# :::
+#
+# ## Summary
+#
+# - Weakly supervised localization: train with one word a picture, answer *where*.
+# - The critters are a world with known parts and known causes; a scene can be changed in one thing alone.
+# - A classifier trained on words has a map of its evidence, for free. The map is right about the evidence, and the
+#   evidence is a part of the object.
+#
+# Next: {doc}`01_measuring_a_map`, because a field that is separated by two points should first know its ruler.
