@@ -173,7 +173,8 @@ head = drawn.parts[0, 0]
 near_head = torch.nn.functional.max_pool2d(head[None].float(), 5, 1, 2)[0] > 0
 
 check("share of the pixels that changed", different.float().mean(), at_least=0.05)
-print("of these, outside the head and its edge:", int((different & ~near_head).sum()))
+beyond = different & ~near_head
+print("of these, outside the head and its edge:", int(beyond.sum()))
 
 # %% [markdown]
 # Nothing in this world is stored. Picture number $i$ is a function of a seed and of $i$, so the first

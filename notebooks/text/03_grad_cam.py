@@ -77,7 +77,7 @@ class DeepHead(nn.Sequential):
         logits = self(batch.images)
         return {"classification": nn.functional.cross_entropy(logits, batch.labels)}
 
-
+# %%
 train_set = critters.Critters(n=1500, split="train")
 test_set = critters.Critters(n=200, split="test")
 test = test_set.batch(range(len(test_set)))
@@ -214,6 +214,7 @@ def small(inplace):
     return nn.Sequential(*layers, nn.Linear(128, 8)).eval()
 
 
+# %%
 nets = small(inplace=False), small(inplace=True)
 good, bad = (careless_grad_cam(net, net[0], x[:8], true[:8]) for net in nets)
 ours = [grad_cam(net, x[:8], true[:8], "0").values[:, 0] for net in nets]
@@ -245,17 +246,23 @@ check("in place, error of the careless map / its peak",
 # with the Grad-CAM of the class, resized to the pixels, and you have **Guided Grad-CAM**: the sharpness of one, the place of
 # the other. For a look at all three we need a network with a pooled head again; it is that of the last chapter.
 
-# %% mystnb={"image": {"alt": "Two rows for the words fox and frog over a picture of a fox beside a frog. Grad-CAM glows on the named animal alone. Guided backpropagation draws both animals in both rows. Guided Grad-CAM draws the named animal."}, "figure": {"caption": "One picture, two questions. Left: Grad-CAM is silent on the animal that was not asked for. Middle: guided backpropagation draws it too, fainter. Right: their product.", "name": "fig-gradcam-guided"}}
+# %%
 from wsolbook.show.figures import etching
 
 sharp_model = build("tiny", classes=8, weights="critters")
 _ = train(sharp_model, train_set, settings, seed=0)
 
+# %% [markdown]
+# Two pictures side by side make one with two answers, as in the last chapter.
+
+# %%
 words = ("fox", "frog")
 classes = torch.tensor([[test_set.classes.index(word) for word in words]])
 pair = torch.cat([pictures[(true == c).nonzero()[0, 0]] for c in classes[0]], dim=-1)
 z = normalize(pair)[None]
+print("picture", tuple(z.shape), " classes", classes.tolist())
 
+# %% mystnb={"image": {"alt": "Two rows for the words fox and frog over a picture of a fox beside a frog. Grad-CAM glows on the named animal alone. Guided backpropagation draws both animals in both rows. Guided Grad-CAM draws the named animal."}, "figure": {"caption": "One picture, two questions. Left: Grad-CAM is silent on the animal that was not asked for. Middle: guided backpropagation draws it too, fainter. Right: their product.", "name": "fig-gradcam-guided"}}
 heat = grad_cam(sharp_model, z, classes).values[0]
 lines = guided_backprop(sharp_model, z, classes).values[0]
 both = guided_grad_cam(sharp_model, z, classes).values[0]
@@ -281,6 +288,7 @@ def similarity(a, b):
     return float(rank_agreement(a.flatten(1), b.flatten(1)).nanmean())
 
 
+# %%
 other = (true + 4) % 8
 asked = torch.stack([true, other], dim=1)
 guided = guided_backprop(sharp_model, x, asked).values.abs().sum(2)
@@ -312,6 +320,7 @@ def randomized(model, *names):
     return twin.eval()
 
 
+# %%
 kept = {}
 for removed in (("linear",), ("linear", "features.stage4")):
     twin = randomized(sharp_model, *removed)
@@ -320,6 +329,7 @@ for removed in (("linear",), ("linear", "features.stage4")):
     kept["Grad-CAM", removed] = similarity(old, new)
     kept["guided", removed] = similarity(guided[:, 0], drawing)
 
+# %%
 top, deeper = ("linear",), ("linear", "features.stage4")
 check("Grad-CAM, linear layer random", kept["Grad-CAM", top], at_most=0.5)
 check("Grad-CAM, last stage random too", kept["Grad-CAM", deeper], at_most=0.5)
@@ -350,9 +360,11 @@ def drawn_without(part):
     return normalize(critters.render([s.without(part) for s in test_set.scenes]).images)
 
 
+# %%
 without = {part: drawn_without(part) for part in critters.PARTS}
 fall = torch.stack(list(part_importance(sharp_model, x, without, true).values()), dim=1)
 
+# %%
 methods = {
     "Grad-CAM": grad_cam(sharp_model, x, true).values[:, 0],
     "guided backprop": guided[:, 0],
@@ -376,7 +388,7 @@ axes[1].set_yticks([])
 plt.show()
 
 # %% [markdown]
-# The left side repeats the order of the paper: Grad-CAM agrees best with occlusion. The right side is a warning about measures. Asked
+# Read the two sides apart. Occlusion asks about every place in a picture, and removal about three large parts. The left side repeats the order of the paper: Grad-CAM agrees best with occlusion. The right side is a warning about measures. Asked
 # only to *rank* head, body and limbs, all methods do well, and the one that failed the sanity check is no exception: heads have the
 # strongest edges in these pictures, and an edge detector finds them. A drawing can be right for the wrong reason. That is why the sanity
 # check came first.
@@ -397,6 +409,10 @@ plt.show()
 # The first stages pick out a few pixels, and which ones has little to do with the question. Early layers see edges and colors, whose mean gradient says little about a species; the weights $\alpha_k^c$ are means over the whole
 # picture, and only in the last layers does a channel stand for one thing. **Take the last layer that still has positions.** That is what
 # `grad_cam` does when no layer is named, and it tells you which it took.
+#
+# A useful habit: compute the map at two depths before you believe either. If they point to different places, the earlier one shows what catches the eye of the
+# network, the later one what counts for the answer. Transformers need the same care. Their last block hands all evidence to one class token, so the
+# layer to take is the one *before* the last attention; `reshape="tokens"` turns its tokens into a grid again.
 #
 # ## Several classes, and the case against
 #
@@ -429,6 +445,14 @@ check_close("map - counterfactual = signed sum", L - against, signed)
 
 # %% [markdown]
 # ## When it fails, and what the paper does not say
+#
+# **One number for a channel.** The weight $\alpha_k^c$ is the same at all positions, as if the channel meant the same everywhere. In the last layer of a
+# classifier that is nearly true. In earlier layers, and in networks whose head reads positions, as ours does, it is an approximation, and the map is then no
+# decomposition of the score: its mean says nothing about the logit. CAM had that guarantee, and Grad-CAM gives it up for generality.
+#
+# **The threshold again.** For its boxes the paper keeps what lies above 15 % of the maximum, where CAM keeps what lies above 20 %. The two rows
+# of its table that are half a point apart were thus cut at different levels. How much such a choice can move is the
+# subject of {doc}`01_measuring_a_map`.
 #
 # **Use the logit.** Differentiate the {term}`softmax` probability instead, and the gradient carries the factor $p(1-p)$ and the scores of all
 # other classes with it. For a confident network it all but vanishes, and what remains explains the competition.

@@ -10,12 +10,8 @@ import sys
 
 if "google.colab" in sys.modules:  # wsolbook beside Colab's own torch and numpy
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-    subprocess.run(
-        [*pip, "anywidget>=0.9.20", "jaxtyping>=0.2.30", "tyro>=0.9"], check=True
-    )
-    subprocess.run(
-        [*pip, "--no-deps", "git+https://github.com/wsolbook/wsolbook"], check=True
-    )
+    subprocess.run([*pip, "anywidget>=0.9.20", "jaxtyping>=0.2.30", "tyro>=0.9"], check=True)
+    subprocess.run([*pip, "--no-deps", "git+https://github.com/wsolbook/wsolbook"], check=True)
     print("wsolbook is installed; torch and numpy are Colab's own")
 
 # %% [markdown]
@@ -109,7 +105,6 @@ def same(a, b):
 # several devices, **data parallelism**. The equation does not care. It does care about the weight
 # $|P_j| / B$: code that divides by the number of parts is right only if all are of one size. The last batch of an epoch
 # usually is not.
-
 
 # %%
 def gradient(net, batch, share=1.0):
@@ -230,7 +225,6 @@ print(equal)
 # And resuming is asking for a later range of steps. Here is the whole drill: one training of nine steps runs through. A second gets a
 # SIGTERM, as a cluster sends before it takes a machine away; `train` finishes the step, saves, and raises
 # `Stopped`. A third network knows nothing of this and continues from the file.
-
 
 # %%
 def power_cut(net):
@@ -354,7 +348,6 @@ print("sum:", added == whole.compute(), " average:", averaged == whole.compute()
 # that can be added up by hand. PyTorch tells what it really keeps through `saved_tensors_hooks`. We ask it on the *meta* device, where tensors have shapes
 # but no memory.
 
-
 # %%
 def kept_bytes(net, picture):
     """Count the bytes that autograd keeps of one forward pass, parameters left out."""
@@ -429,7 +422,6 @@ plt.show()
 # Where it does not fit, equation {eq}`eq-scale-parts` helps: `--micro-batch 8` holds eight pictures at once and adds up. And if you set nothing,
 # one process that runs out of memory halves the micro-batch on its own and repeats the step. Here is a network that
 # cannot take more than ten pictures.
-
 
 # %%
 class Cramped(nn.Module):
