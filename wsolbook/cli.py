@@ -8,7 +8,7 @@ import os
 import sys
 import typing
 
-# verb: ("module:function", what it does). Modules are imported when their verb is used, so that help is quick.
+# verb: ("module:function", what it does). A module is imported when its verb is used, so that help is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("wsolbook.training.command:train", "train a network by a recipe"),
     "recipes": ("wsolbook.recipes.listing:recipes", "list the recipes and the numbers of their papers"),
@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 when it worked, 1 on an error of the user, 2 on a wrong option.
+    """Run one verb and return the exit code: 0 if it worked, 1 on an error of the user, 2 on a wrong option.
 
     Errors that a user can mend (ValueError, TypeError, OSError) become one sentence on stderr; set
     `WSOLBOOK_DEBUG=1` to see where they come from.
@@ -69,7 +69,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, (_, what) in COMMANDS.items())
-    return f"usage: wsolbook COMMAND [OPTIONS]\n\n{verbs}\n\nwsolbook COMMAND --help shows the options of a command."
+    return f"usage: wsolbook COMMAND [OPTIONS]\n\n{verbs}\n\nwsolbook COMMAND --help shows its options."
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from wsolbook.cam import (
     backprop, cam, grad_cam, guided_backprop, guided_grad_cam, occlusion, record,
 )
 from wsolbook.data import critters
-from wsolbook.data.transforms import denormalize, normalize
+from wsolbook.data.transforms import normalize
 from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 from wsolbook.show.figures import overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
