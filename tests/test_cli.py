@@ -74,7 +74,8 @@ def test_all_faults_of_a_config_come_at_once_and_nothing_is_created(tmp_path, ca
 def test_a_dry_run_says_what_would_happen_and_creates_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["train", "--recipe", "cam-critters", "--dry-run", "--data.n", "20", "--data.size", "16"]
-    assert cli.main([*arguments, "--batch-size", "8", "--epochs", "2", "--optim.biases", "2.0"]) == 0
+    arguments += ["--weights", "None", "--optim.lr", "0.05", "--optim.biases", "2.0"]
+    assert cli.main([*arguments, "--batch-size", "8", "--epochs", "2"]) == 0
     said = capsys.readouterr().out
     assert "pictures: 20, classes: 8" in said
     assert "steps: 6 of 8 pictures" in said

@@ -65,6 +65,15 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
         train(ToyNet(), Impatient(), TrainConfig(batch_size=8, device="cpu"), run=tmp_path / "run")
 
 
+@pytest.fixture
+def heed_interrupts():
+    """Undo what a shell does to its background jobs: they start with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heed_interrupts")
 def test_without_a_run_folder_ctrl_c_is_an_ordinary_interrupt():
     class Impatient(ToySamples):
         def batch(self, index, epoch=None):
