@@ -31,6 +31,7 @@ import signal
 import tempfile
 from fractions import Fraction
 from pathlib import Path
+from statistics import median
 
 import matplotlib.pyplot as plt
 import torch
@@ -499,7 +500,9 @@ print("1e-8 survives bf16:", bool(tiny.bfloat16() > 0), " fp16:", bool(tiny.half
 #
 # ## What we measured, and what we did not
 #
-# Scaling was measured with one and two processes on a processor with two cores, one thread for each process, and stored in `results/scaling-cpu.json`.
+# Scaling was measured with one and two processes on a processor with two cores, one thread for each process, in five rounds, and
+# stored in `results/scaling-cpu.json`. The table has pictures a second (lowest, median and highest round) and processor time
+# for a picture, summed over the processes, mean and spread.
 
 # %%
 record = results.load("scaling-cpu")
@@ -507,17 +510,20 @@ rows = []
 for case in record["cases"]:
     world = case["processes"]
     rate, spent = case["images_per_second"], case["processor_ms_per_image"]
-    label = f"{world} x {case['batch'] // world}"
-    rows.append((label, results.spread(rate), results.spread(spent, 2)))
-header = ("processes x pictures", "pictures a second", "processor ms a picture")
+    rates = [f"{f(rate):.0f}" for f in (min, median, max)]
+    rows.append(
+        (f"{world} x {case['batch'] // world}", *rates, results.spread(spent, 2))
+    )
+header = ("processes x pictures", "lowest", "median", "highest", "processor ms")
 print(results.table(header, rows))
 
 # %% [markdown]
-# Read it with care. The two cores were shared: other programs wanted them all the time (the file holds the load), so the second
-# process could not have a core to itself, and the wall clock shows no gain. That column says nothing about scaling. The one to read is
-# processor time, summed over the processes, which others disturb much less. With two processes a picture costs about 8 % more, hardly
-# beyond the spread of the rounds: exchanging 1.2 MB of gradients in each step takes that or less. So two *free* cores could give up to
-# 1.85 times the speed of one. The 1.85 is arithmetic from the table; we have not observed it.
+# Read it with care. The machine was not ours alone: other programs ran on the two cores (the file holds the load). One process always
+# found a core and was steady. Two processes wait for each other in every step, so a disturbed core slows both, and their
+# rounds range from 0.7 to 1.8 times the speed of one at the same batch. That is no clean measurement of scaling, but a
+# good picture of a general truth: the slowest process sets the pace. Processor time, which others disturb less, is steadier. With two processes a
+# picture costs 5 to 8 % more, for exchanging 1.2 MB of gradients in each step and the like. From that alone, two *free* cores could give at most
+# about 1.9 times the speed of one; that number is arithmetic, and only the best rounds came near it.
 #
 # **No number in this book was measured on a GPU or on several machines.** The commands below are the ones that the code was
 # written for, and the loop behind them is tested with two processes on a processor. Speeds on cards are unknown to us. This

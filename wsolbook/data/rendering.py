@@ -14,7 +14,7 @@ from wsolbook.data.animals import draw_animals
 from wsolbook.data.scenery import BACKGROUNDS, THINGS, backdrop, draw_things, noise, shadow
 from wsolbook.data.scenes import MOST, Scene
 
-CHUNK = 32  # pictures drawn together, so that a plane of pixels stays in the cache
+CHUNK = 64  # pictures drawn together: enough to share among threads, few enough for the cache
 
 T = TypeVar("T")
 
