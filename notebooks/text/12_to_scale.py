@@ -518,12 +518,12 @@ header = ("processes x pictures", "lowest", "median", "highest", "processor ms")
 print(results.table(header, rows))
 
 # %% [markdown]
-# Read it with care. The machine was not ours alone: other programs ran on the two cores (the file holds the load). One process always
-# found a core and was steady. Two processes wait for each other in every step, so a disturbed core slows both, and their
-# rounds range from 0.7 to 1.8 times the speed of one at the same batch. That is no clean measurement of scaling, but a
-# good picture of a general truth: the slowest process sets the pace. Processor time, which others disturb less, is steadier. With two processes a
-# picture costs 5 to 8 % more, for exchanging 1.2 MB of gradients in each step and the like. From that alone, two *free* cores could give at most
-# about 1.9 times the speed of one; that number is arithmetic, and only the best rounds came near it.
+# Read it with care. The machine was not ours alone: other programs ran on the two cores (the file holds the load before the first
+# round). One process was steady. Two processes at the same batch ranged from 0.7 to 1.8 times its speed. The likely reason: they wait for
+# each other in every step, so whatever takes one of the cores away slows both. We did not separate that from other causes, so
+# this is no clean measurement of scaling. Processor time, which others disturb less, is steadier. With two processes a picture costs 5 to 8 %
+# more, for exchanging 1.2 MB of gradients in each step and the like. From that alone, two *free* cores could give at most about 1.9
+# times the speed of one; that number is arithmetic, and only the best rounds came near it.
 #
 # **No number in this book was measured on a GPU or on several machines.** The commands below are the ones that the code was
 # written for, and the loop behind them is tested with two processes on a processor. Speeds on cards are unknown to us. This
