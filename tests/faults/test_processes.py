@@ -103,9 +103,18 @@ with torch.no_grad():
     for batch in evaluation_batches(ToySamples(7), 2, rank=rank, world=world):
         logits.append(net(batch.images))
 logits = _from_everyone(torch.cat(logits))
+
+normed, seen = ToyNet(dropout=0.0), []
+normed.features = torch.nn.Sequential(normed.features, torch.nn.BatchNorm2d(8))
+def statistics(model):
+    seen.append(model.features[1].running_mean.clone())
+    return {"x": 0.0}
+train(normed, ToySamples(24), config, evaluate=statistics)
+statistics_of_all = _from_everyone(torch.stack(seen)[None])
 if rank == 0:
     weights = [p.detach() for p in net.parameters()]
     found = {"losses": history.losses, "weights": weights, "images": len(logits)}
+    found["statistics"] = statistics_of_all
     torch.save(found, sys.argv[1] + "/found.pt")
 torch.distributed.destroy_process_group()
 """
@@ -146,5 +155,9 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
     for ours, theirs in zip(net.parameters(), found["weights"], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert found["images"] == 7
+    assert torch.equal(
+        found["statistics"][0], found["statistics"][1]
+    )  # of both processes, at each evaluation
+    assert found["statistics"].std(1).max() > 0
     logged = [r["loss"] for r in read_log(tmp_path / "run") if r["event"] == "step"]
     assert logged == found["losses"]

@@ -67,10 +67,9 @@ def train(arguments: list[str]) -> int:
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    print(
-        f"{run}: {history.step} steps; "
-        + ", ".join(f"{k} {v:.4g}" for k, v in history.final.items() if k != "step")
-    )
+    if main:
+        final = ", ".join(f"{k} {v:.4g}" for k, v in history.final.items() if k != "step")
+        print(f"{run}: {history.step} steps; {final}")
     return 0
 
 

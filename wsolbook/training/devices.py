@@ -8,6 +8,7 @@ import torch
 import torch.distributed
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import nn
 
 from wsolbook.training.config import TrainConfig
 
@@ -27,3 +28,10 @@ def add_up(values: Sequence[float | int], device: torch.device | str = "cpu") ->
     sums = torch.tensor(values, dtype=torch.float64, device=device)
     torch.distributed.all_reduce(sums)
     return sums.tolist()
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the running statistics of the first, as DDP does before each forward pass."""
+    if torch.distributed.is_initialized():
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)

@@ -23,7 +23,7 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
-from wsolbook.training.devices import build_accelerator
+from wsolbook.training.devices import build_accelerator, share_buffers
 from wsolbook.training.history import History
 from wsolbook.training.interrupt import Interrupt, Stopped
 from wsolbook.training.pictures import write_pictures
@@ -192,6 +192,7 @@ class _Training:
         step = self.history.step
         if self.evaluate is None or any(e["step"] == step for e in self.history.evaluations):
             return False
+        share_buffers(self.model)
         with self._as_seen_from_outside():
             found = self.evaluate(self.model)
         if self.config.best and self.config.best not in found:
