@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 
 from wsolbook.show.figures import draw_box, etching, overlay, show_images
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_overlay_keeps_size_and_range_and_is_brightest_where_the_map_is_high():

@@ -128,13 +128,7 @@ def box_task(thresholds: int = 1000, contours: Contours = "all") -> Task:
         metric.update(frame_maps(values[None]), [frame_boxes(picture.boxes_of(label), picture.size)])
         return metric
 
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        for label, values in zip(picture.labels.tolist(), maps.of(picture.labels), strict=True):
-            yield label, one(picture, label, values)
-
-    def centre(picture: Picture) -> Counted:
-        for label in picture.labels.tolist():
-            yield label, one(picture, label, centre_gaussian(SIZE))
+    count, centre = _each_class(one)
 
     name = "MaxBoxAccV2" if contours == "all" else "MaxBoxAcc"
 
@@ -160,13 +154,7 @@ def pixel_task(thresholds: int = 1000) -> Task:
         metric.update(frame_maps(values[None]), frame_masks(of_class[None]))
         return metric
 
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        for label, values in zip(picture.labels.tolist(), maps.of(picture.labels), strict=True):
-            yield label, one(picture, label, values)
-
-    def centre(picture: Picture) -> Counted:
-        for label in picture.labels.tolist():
-            yield label, one(picture, label, centre_gaussian(SIZE))
+    count, centre = _each_class(one)
 
     def values(metric: PixelAP) -> dict[str, float]:
         threshold, iou = metric.best_threshold()
@@ -246,6 +234,22 @@ def localization_task(share: float = 0.2) -> Task:
         lambda by, _: {c: m.compute()["top1_loc"] for c, m in by.items() if int(m.state["localizable"])},
         lower_is_better=True,
     )  # fmt: skip
+
+
+def _each_class(
+    one: Callable[[Picture, int, Tensor], Counts],
+) -> tuple[Callable[[Picture, SavedMaps], Counted], Callable[[Picture], Counted]]:
+    """Return how to count the saved map of each class in a picture, and the centre in its place."""
+
+    def count(picture: Picture, maps: SavedMaps) -> Counted:
+        for label, values in zip(picture.labels.tolist(), maps.of(picture.labels), strict=True):
+            yield label, one(picture, label, values)
+
+    def centre(picture: Picture) -> Counted:
+        for label in picture.labels.tolist():
+            yield label, one(picture, label, centre_gaussian(SIZE))
+
+    return count, centre
 
 
 def _by_class(shares: Any) -> dict[int, float]:
