@@ -22,7 +22,7 @@ import torch
 from torch.nn.functional import interpolate
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from wsolbook.maps import normalise
+from wsolbook.maps import normalize
 from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, SeedIoU
 
 SIDE = 224
@@ -54,15 +54,15 @@ def noise(n: int, generator: torch.Generator) -> torch.Tensor:
 
 def network_like(n: int, generator: torch.Generator) -> torch.Tensor:
     grids = torch.rand(n, 1, 14, 14, generator=generator)
-    return normalise(interpolate(grids, (SIDE, SIDE), mode="bicubic")[:, 0]).double()
+    return normalize(interpolate(grids, (SIDE, SIDE), mode="bicubic")[:, 0]).double()
 
 
 def official(score: np.ndarray, truth: np.ndarray, thresholds: np.ndarray, largest: bool) -> np.ndarray:
     """The published algorithm: best IoU of each threshold."""
-    grey = (score * 255).astype(np.uint8)
+    gray = (score * 255).astype(np.uint8)
     best = np.zeros(len(thresholds))
     for t, threshold in enumerate(thresholds):
-        _, binary = cv2.threshold(grey, int(threshold * np.max(grey)), 255, cv2.THRESH_BINARY)
+        _, binary = cv2.threshold(gray, int(threshold * np.max(gray)), 255, cv2.THRESH_BINARY)
         found = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
         if largest and found:
             found = [max(found, key=cv2.contourArea)]

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wsolbook.backbones import SHIPPED, Classifier, build
 from wsolbook.data.critters import Critters
-from wsolbook.data.species import MAIN, SPECIES
+from wsolbook.data.critters.species import MAIN, SPECIES
 from wsolbook.files import atomic
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 
@@ -36,7 +36,7 @@ class Pretrain:
         n: training pictures.
         held_out: pictures that the accuracy is measured on.
         epochs: passes over the training pictures.
-        seed: decides scenes, initialisation and order.
+        seed: decides scenes, initialization and order.
     """
 
     names: tuple[str, ...] = ("tiny", "tiny_resnet")

@@ -46,7 +46,7 @@ def execute(twin: Path, timeout: int) -> NotebookNode:
 
 
 def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring pieces of the same stream: where a kernel cuts them depends on timing."""
+    """Join neighboring pieces of the same stream: where a kernel cuts them depends on timing."""
     merged: list[NotebookNode] = []
     for output in outputs:
         before = merged[-1] if merged else None

@@ -113,7 +113,7 @@ def test_a_spot_is_found_where_it_is():
     for parameter in model.parameters():
         nn.init.constant_(parameter, 1 / 9)
     image = torch.zeros(1, 1, 128, 128)
-    image[..., 60:69, 92:101] = 1.0  # centred on (64, 96), where a cell of step 16 looks
+    image[..., 60:69, 92:101] = 1.0  # centered on (64, 96), where a cell of step 16 looks
     with torch.no_grad():
         heat = model(image)[0, 0]
     peak = divmod(int(align(heat, grid_of(model, "3", image, (8, 8)), 128).argmax()), 128)

@@ -13,29 +13,29 @@ from wsolbook import maps
 def test_min_max_reaches_zero_and_one_for_each_map_on_its_own():
     raw = torch.tensor([[[1.0, 3.0], [2.0, 5.0]], [[-4.0, 0.0], [-2.0, -4.0]]])
     expected = torch.tensor([[[0.0, 0.5], [0.25, 1.0]], [[0.0, 1.0], [0.5, 0.0]]])
-    assert torch.equal(maps.normalise(raw), expected)
+    assert torch.equal(maps.normalize(raw), expected)
 
 
 def test_max_clips_negative_evidence_and_keeps_the_zero():
     raw = torch.tensor([[[-2.0, 1.0], [4.0, 0.0]]])
-    assert torch.equal(maps.normalise(raw, "max"), torch.tensor([[[0.0, 0.25], [1.0, 0.0]]]))
+    assert torch.equal(maps.normalize(raw, "max"), torch.tensor([[[0.0, 0.25], [1.0, 0.0]]]))
 
 
 def test_none_returns_the_input_itself():
     raw = torch.randn(2, 3, 3)
-    assert maps.normalise(raw, "none") is raw
+    assert maps.normalize(raw, "none") is raw
 
 
 @pytest.mark.parametrize(("how", "value"), [("min-max", 3.0), ("min-max", 0.0), ("max", 0.0), ("max", -1.0)])
 def test_a_map_without_contrast_becomes_zeros(how, value):
-    assert torch.equal(maps.normalise(torch.full((1, 4, 4), value), how), torch.zeros(1, 4, 4))
+    assert torch.equal(maps.normalize(torch.full((1, 4, 4), value), how), torch.zeros(1, 4, 4))
 
 
 @settings(deadline=None)
 @given(st.floats(0.01, 100), st.floats(-100, 100))
 def test_min_max_ignores_positive_affine_changes(scale, shift):
     raw = torch.randn(1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(maps.normalise(scale * raw + shift), maps.normalise(raw))
+    torch.testing.assert_close(maps.normalize(scale * raw + shift), maps.normalize(raw))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -43,7 +43,7 @@ def test_a_value_that_is_not_finite_is_named_with_its_place(bad):
     raw = torch.zeros(2, 3, 3)
     raw[1, 0, 2] = bad
     with pytest.raises(ValueError, match=r"holds (nan|inf) at \(1, 0, 2\)"):
-        maps.normalise(raw)
+        maps.normalize(raw)
 
 
 def test_bilinear_resize_uses_half_pixel_centers():

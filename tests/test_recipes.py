@@ -12,12 +12,13 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 from trees import picture, write, xml
 
-from wsolbook import cli, reproduce
+from wsolbook import cli
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms
+from wsolbook.commands import reproduce
+from wsolbook.evaluation.measure import Center, mean_average_precision, measure, measure_seeds
 from wsolbook.recipes import RECIPES
 from wsolbook.recipes.cam_voc import CamVoc
-from wsolbook.recipes.measure import Centre, mean_average_precision, measure, measure_seeds
 from wsolbook.training import train
-from wsolbook.training.freeze import freeze_layers, freeze_norms
 from wsolbook.types import Batch
 
 
@@ -166,12 +167,12 @@ class Perfect:
         return (masks[:, None] == classes[:, :, None, None] + 1).float()
 
 
-def test_perfect_maps_score_100_and_the_centre_does_not():
+def test_perfect_maps_score_100_and_the_center_does_not():
     found = measure(Perfect(), Drawn(), multi_label=True)
     assert found == {"mAP": 100, "MaxBoxAccV2": 100, "MaxBoxAcc": 100, "PxAP": 100}
-    centre = measure(Centre(2), Drawn(), multi_label=True)
-    # Only the box in the middle of picture 1 overlaps a centred one by more than half.
-    assert centre["MaxBoxAcc"] == pytest.approx(100 / 3)
+    center = measure(Center(2), Drawn(), multi_label=True)
+    # Only the box in the middle of picture 1 overlaps a centered one by more than half.
+    assert center["MaxBoxAcc"] == pytest.approx(100 / 3)
     assert measure(Perfect(), Drawn(), multi_label=True, batch_size=1) == found
 
 
@@ -201,7 +202,7 @@ def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkey
     assert len(record["metrics"]["top-1"]) == 2
     assert record["target"] == {"top-1": 95.0}
     parts = {"head", "body", "limbs", "background"}
-    assert record["centre"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
+    assert record["center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
     about = record["provenance"]
     assert about["command"] == "wsolbook " + " ".join(arguments)
     assert about["seeds"] == [0, 1]

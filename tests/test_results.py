@@ -1,4 +1,4 @@
-"""Stored results are found, tabulated and summarised."""
+"""Stored results are found, tabulated and summarized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch moves with its ground truth left where it is; the protocols recognise what fulfils them."""
+"""A batch moves with its ground truth left where it is; the protocols recognize what fulfills them."""
 
 from __future__ import annotations
 

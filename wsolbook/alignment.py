@@ -23,11 +23,11 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Grid:
-    """Centres of the receptive fields of a feature map, in pixel indices of the image, `(y, x)` each.
+    """Centers of the receptive fields of a feature map, in pixel indices of the image, `(y, x)` each.
 
     Attributes:
-        step: distance between neighbouring cells.
-        start: centre of the first cell.
+        step: distance between neighboring cells.
+        start: center of the first cell.
     """
 
     step: Pair
@@ -50,7 +50,7 @@ def grid_of(model: nn.Module, layer: str, images: Float[Tensor, "n c h w"], cell
         cells: height and width of the map.
 
     Returns:
-        The exact centres for a convolutional layer. A tiling where they cannot be told, as in networks that
+        The exact centers for a convolutional layer. A tiling where they cannot be told, as in networks that
         shrink their maps by indexing.
     """
     size = (images.shape[-2], images.shape[-1])

@@ -10,17 +10,17 @@ import typing
 
 # verb: ("module:function", what it does). A module is imported when its verb is used, so that help is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("wsolbook.training.command:train", "train a network by a recipe"),
-    "recipes": ("wsolbook.recipes.listing:recipes", "list the recipes and the numbers of their papers"),
+    "train": ("wsolbook.commands.train:train", "train a network by a recipe"),
+    "recipes": ("wsolbook.commands.recipes:recipes", "list the recipes and the numbers of their papers"),
     "reproduce": (
-        "wsolbook.reproduce:reproduce",
+        "wsolbook.commands.reproduce:reproduce",
         "train over several seeds, evaluate, compare with the paper",
     ),
-    "maps": ("wsolbook.write_maps:maps", "write the localization maps of a whole data set"),
-    "explain": ("wsolbook.explain:explain", "show what a network saw in a photograph"),
-    "doctor": ("wsolbook.doctor:doctor", "versions, devices, and what is missing"),
-    "data": ("wsolbook.data.command:data", "download and verify data sets"),
-    "evaluate": ("wsolbook.evaluate:evaluate", "score saved maps with the official metrics"),
+    "maps": ("wsolbook.commands.maps:maps", "write the localization maps of a whole data set"),
+    "explain": ("wsolbook.commands.explain:explain", "show what a network saw in a photograph"),
+    "doctor": ("wsolbook.commands.doctor:doctor", "versions, devices, and what is missing"),
+    "data": ("wsolbook.commands.data:data", "download and verify data sets"),
+    "evaluate": ("wsolbook.commands.evaluate:evaluate", "score saved maps with the official metrics"),
 }
 
 

@@ -1,6 +1,6 @@
-"""Everything that happens to a raw localization map: resize, normalise, flip, fuse.
+"""Everything that happens to a raw localization map: resize, normalize, flip, fuse.
 
-Nothing here is applied behind the user's back. Which normalisation comes before which resize is
+Nothing here is applied behind the user's back. Which normalization comes before which resize is
 half of the field's irreproducibility, so each step is a function with its variant in the name.
 """
 
@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-Normalisation = Literal["min-max", "max", "none"]
+Normalization = Literal["min-max", "max", "none"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
-def normalise(maps: Float[Tensor, "*n h w"], how: Normalisation = "min-max") -> Float[Tensor, "*n h w"]:
+def normalize(maps: Float[Tensor, "*n h w"], how: Normalization = "min-max") -> Float[Tensor, "*n h w"]:
     """Scale each map on its own into [0, 1].
 
     Args:
@@ -48,7 +48,7 @@ def normalise(maps: Float[Tensor, "*n h w"], how: Normalisation = "min-max") -> 
 def resize(
     maps: Float[Tensor, "*n h w"], size: int | tuple[int, int], how: Interpolation = "bilinear"
 ) -> Float[Tensor, "*n H W"]:
-    """Resample maps to `size`, with half-pixel centres (`align_corners=False`).
+    """Resample maps to `size`, with half-pixel centers (`align_corners=False`).
 
     Args:
         maps: maps of any leading shape.

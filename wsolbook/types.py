@@ -19,7 +19,7 @@ class Batch:
     weak supervision does not give it.
 
     Attributes:
-        images: network input, normalised (see `wsolbook.data.transforms.normalize`).
+        images: network input, normalized (see `wsolbook.data.transforms.to_network`).
         labels: multi-hot, 1.0 where the class is present.
         index: position of each image in its data set.
         boxes: per image the ground-truth boxes, inclusive pixel corners `(x0, y0, x1, y1)`.
@@ -93,7 +93,7 @@ class Localizer(Protocol):
         ...
 
     def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Return the named terms whose sum is minimised."""
+        """Return the named terms whose sum is minimized."""
         ...
 
     def maps(

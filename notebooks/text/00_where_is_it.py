@@ -278,7 +278,7 @@ plt.show()
 # around the glow, and most of the boxes are hits; we shall be precise about "hit" in a moment.
 
 # %%
-full_size = maps.normalise(maps.resize(heat, 64))
+full_size = maps.normalize(maps.resize(heat, 64))
 boxes = BoxAccuracy(contours="largest", iou=(0.5,))
 boxes.update(full_size, test.boxes)
 check("boxes that agree with the animal's to an IoU of 0.5, in percent",
@@ -358,12 +358,12 @@ check("share of hits without looking at a picture", hits.mean(), at_least=0.6)
 # :::
 
 # %% tags=["solution"]
-from wsolbook.data.transforms import normalize
+from wsolbook.data.transforms import to_network
 
 for part in ("head", "body"):
     scenes = [s.without(part) for s in test_set.scenes]
     with torch.no_grad():
-        answers = model(normalize(critters.render(scenes, size=64).images)).argmax(1)
+        answers = model(to_network(critters.render(scenes, size=64).images)).argmax(1)
     right = (answers == true).float().mean()
     if part == "head":
         check("accuracy without heads", right, at_most=0.6)

@@ -99,7 +99,7 @@ plt.show()
 
 # %%
 def score(raw_maps, how="bicubic"):
-    return maps.normalise(maps.resize(raw_maps, 64, how), how="min-max")
+    return maps.normalize(maps.resize(raw_maps, 64, how), how="min-max")
 
 
 scored = {name: score(heat) for name, heat in raw.items()}
@@ -142,8 +142,8 @@ tiny[2, 2:4] = torch.tensor([1.0, 0.8])
 
 
 def region(score_map, threshold):
-    grey = (255 * score_map.double()).to(torch.uint8)
-    return grey > int(threshold * int(grey.max()))
+    gray = (255 * score_map.double()).to(torch.uint8)
+    return gray > int(threshold * int(gray.max()))
 
 
 print(tiny, region(tiny, 0.4).int(), sep="\n\n")
@@ -658,7 +658,7 @@ for side in (4, 10, 30):
 # %% tags=["solution"]
 fixed, best = {}, {}
 for how in ("max", "min-max"):
-    heat = maps.normalise(maps.resize(raw["part"], 64, "bicubic"), how)
+    heat = maps.normalize(maps.resize(raw["part"], 64, "bicubic"), how)
     share = 100 * (overlaps(heat, scenes.boxes) >= 0.5).double().mean(0)
     fixed[how], best[how] = share[20], share.max()
 apart = abs(fixed["max"] - fixed["min-max"])

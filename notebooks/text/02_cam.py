@@ -39,7 +39,7 @@ from wsolbook import check, check_close, maps, results
 from wsolbook.backbones import build
 from wsolbook.cam import cam
 from wsolbook.data import critters
-from wsolbook.data.transforms import normalize
+from wsolbook.data.transforms import to_network
 from wsolbook.show.figures import INK, overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 
@@ -90,8 +90,8 @@ two = [pictures[int((true == c).nonzero()[0])] for c in classes]
 pair = torch.cat(two, dim=-1)
 
 with torch.no_grad():
-    activity = model.features(normalize(pair)[None])[0].mean(0)
-of_fox, of_frog = cam(model, normalize(pair)[None], torch.tensor([classes])).values[0]
+    activity = model.features(to_network(pair)[None])[0].mean(0)
+of_fox, of_frog = cam(model, to_network(pair)[None], torch.tensor([classes])).values[0]
 
 panels = [pair, *(overlay(pair, heat) for heat in (activity, of_fox, of_frog))]
 titles = ["picture", "mean activation", "CAM of “fox”", "CAM of “frog”"]
@@ -197,8 +197,8 @@ check_close("classify each position = CAM + bias", each_position, lifted)
 
 # %%
 raw = M[torch.arange(16), true[:16]]
-scaled_last = maps.normalise(maps.resize(raw, 64))
-scaled_first = maps.resize(maps.normalise(raw), 64)
+scaled_last = maps.normalize(maps.resize(raw, 64))
+scaled_first = maps.resize(maps.normalize(raw), 64)
 
 peaks = scaled_last.amax((1, 2)), scaled_first.amax((1, 2))
 check_close("scaled last: every map reaches 1", peaks[0], torch.ones(16))
@@ -306,7 +306,7 @@ except ValueError as refusal:
 from wsolbook.metrics import best_threshold, part_coverage
 
 found = cam(model, x, true)
-heat = maps.normalise(maps.resize(found.values[:, 0], 64))
+heat = maps.normalize(maps.resize(found.values[:, 0], 64))
 tau = best_threshold(heat, test.masks)
 coverage = part_coverage(heat, test_set.parts, tau)
 
@@ -341,7 +341,7 @@ from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 
 def drawn_without(part):
     """Draw the test pictures again, with one part of every animal gone."""
-    return normalize(critters.render([s.without(part) for s in test_set.scenes]).images)
+    return to_network(critters.render([s.without(part) for s in test_set.scenes]).images)
 
 
 without = {part: drawn_without(part) for part in critters.PARTS}
@@ -392,7 +392,7 @@ rows = [
     (name, *(results.spread(record["metrics"][c]) for c in columns))
     for name, record in stored.items()
 ]
-center = stored["GAP, 8 × 8"]["centre"]
+center = stored["GAP, 8 × 8"]["center"]
 numbers = (f"{center[c]:.1f}" if c in center else "" for c in columns)
 rows.append(("center of the picture", *numbers))
 print(results.table(("three seeds", *columns), rows))
@@ -424,7 +424,7 @@ subsets = {"VOC, 632 images": "cam-voc632", "CUB, 10 species": "cam-cub10"}
 for name, run in subsets.items():
     record = results.load(run)
     ours = {c: results.spread(v) for c, v in record["metrics"].items()}
-    center = {c: f"{v:.1f}" for c, v in record["centre"].items()}
+    center = {c: f"{v:.1f}" for c, v in record["center"].items()}
     rows.append((name, *(ours.get(c, "") for c in columns)))
     rows.append(("  center of the picture", *(center.get(c, "") for c in columns)))
 print(results.table(("three seeds", *columns), rows))
@@ -465,9 +465,9 @@ from wsolbook.show.figures import draw_box
 
 fox = (true == classes[0]).nonzero()[:, 0]
 foxes = torch.cat([pictures[fox[0]], pictures[fox[1]]], dim=-1)
-both = cam(model, normalize(foxes)[None], classes[0]).values[0, 0]
+both = cam(model, to_network(foxes)[None], classes[0]).values[0, 0]
 figure = show_images([foxes, overlay(foxes, both)], columns=2, width=3)
-box = box_above(maps.normalise(maps.resize(both, (64, 128))), 0.5)
+box = box_above(maps.normalize(maps.resize(both, (64, 128))), 0.5)
 draw_box(figure.axes[1], box, INK["prediction"])
 plt.show()
 
@@ -510,7 +510,7 @@ plt.show()
 # %% tags=["solution"]
 from wsolbook.metrics import box_iou
 
-by_max = maps.normalise(maps.resize(found.values[:, 0], 64), "max")
+by_max = maps.normalize(maps.resize(found.values[:, 0], 64), "max")
 hit = {
     level: sum(
         float(box_iou(box_above(m, level)[None], b).max()) >= 0.5

@@ -41,7 +41,7 @@ from wsolbook.cam import (
     backprop, cam, grad_cam, guided_backprop, guided_grad_cam, occlusion, record,
 )
 from wsolbook.data import critters
-from wsolbook.data.transforms import normalize
+from wsolbook.data.transforms import to_network
 from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 from wsolbook.show.figures import overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
@@ -259,7 +259,7 @@ _ = train(sharp_model, train_set, settings, seed=0)
 words = ("fox", "frog")
 classes = torch.tensor([[test_set.classes.index(word) for word in words]])
 pair = torch.cat([pictures[(true == c).nonzero()[0, 0]] for c in classes[0]], dim=-1)
-z = normalize(pair)[None]
+z = to_network(pair)[None]
 print("picture", tuple(z.shape), " classes", classes.tolist())
 
 # %% mystnb={"image": {"alt": "Two rows for the words fox and frog over a picture of a fox beside a frog. Grad-CAM glows on the named animal alone. Guided backpropagation draws both animals in both rows. Guided Grad-CAM draws the named animal."}, "figure": {"caption": "One picture, two questions. Left: Grad-CAM is silent on the animal that was not asked for. Middle: guided backpropagation draws it too, fainter. Right: their product.", "name": "fig-gradcam-guided"}}
@@ -357,7 +357,7 @@ drops = occlusion(sharp_model, x, true, patch=16, stride=8).values[:, 0]
 
 def drawn_without(part):
     """Draw the test pictures again, with one part of every animal gone."""
-    return normalize(critters.render([s.without(part) for s in test_set.scenes]).images)
+    return to_network(critters.render([s.without(part) for s in test_set.scenes]).images)
 
 
 # %%
@@ -422,7 +422,7 @@ plt.show()
 
 # %% mystnb={"image": {"alt": "A picture with three animals, and one Grad-CAM for each species, glowing on the animal in question; the last panel shows evidence against the first species, glowing on the others."}, "figure": {"caption": "Three maps from one forward pass, and a counterfactual: what speaks against the first of the three.", "name": "fig-gradcam-multi"}}
 three = torch.cat([pictures[(true == c).nonzero()[1, 0]] for c in (1, 4, 6)], dim=-1)
-z3, ask = normalize(three)[None], torch.tensor([[1, 4, 6]])
+z3, ask = to_network(three)[None], torch.tensor([[1, 4, 6]])
 pro = grad_cam(sharp_model, z3, ask).values[0]
 contra = grad_cam(sharp_model, z3, 1, counterfactual=True).values[0, 0]
 
@@ -513,7 +513,7 @@ moved = lambda out: plain(out + 5)  # noqa: E731
 base, three_times, shifted = (
     grad_cam(deep, x[:16], f, "trunk").values[:, 0] for f in (plain, tripled, moved)
 )
-same = maps.normalise(three_times), maps.normalise(base)
+same = maps.normalize(three_times), maps.normalize(base)
 check_close("tripled logits, normalized", *same)
 check_close("moved logits", shifted, base)
 

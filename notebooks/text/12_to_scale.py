@@ -42,12 +42,13 @@ from torch.utils.flop_counter import FlopCounterMode
 import wsolbook
 from wsolbook import check, check_close, results
 from wsolbook.backbones import build
-from wsolbook.data import critters, download, sampling
+from wsolbook.data import critters, sampling
+from wsolbook.data.fetch import download
 from wsolbook.metrics import PixelAP
 from wsolbook.recipes import RECIPES
 from wsolbook.show.figures import INK
 from wsolbook.training import Optim, Stopped, TrainConfig, load_checkpoint, train
-from wsolbook.training.freeze import freeze_norms
+from wsolbook.backbones.freeze import freeze_norms
 from wsolbook.training.run import read_log
 
 _ = wsolbook.setup(seed=0)

@@ -1,4 +1,4 @@
-"""Strides, padding, heads, losses and initialisation of the classifiers."""
+"""Strides, padding, heads, losses and initialization of the classifiers."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_dropout_only_in_training():
     torch.testing.assert_close(dropped[dropped != 0], 2 * frozen[dropped != 0])
 
 
-def test_initialisation_of_the_paper():
+def test_initialization_of_the_paper():
     torch.manual_seed(0)
     vgg = build("vgg16", classes=10)
     convolution = vgg.features.cam_conv

@@ -16,7 +16,7 @@ from torchvision import models
 
 from wsolbook import backbones
 from wsolbook.backbones import build, load, save
-from wsolbook.data.species import MAIN
+from wsolbook.data.critters.species import MAIN
 
 
 def test_head_transfers_only_with_the_same_classes(tmp_path):

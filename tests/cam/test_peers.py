@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wsolbook.cam import grad_cam, hires_cam, layer_cam, xgrad_cam
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalize, resize
 
 CASES = [("resnet18", "layer4"), ("densenet121", "features.denseblock4"), ("googlenet", "inception5b")]
 
@@ -62,6 +62,6 @@ def test_pytorch_grad_cam(case, ours, theirs):
     with getattr(library, theirs)(model=net, target_layers=[net.get_submodule(layer)]) as extractor:
         expected = extractor(x, targets=[ClassifierOutputTarget(int(c)) for c in classes])
     net.zero_grad(set_to_none=True)
-    small = normalise(ours(net, x, classes, layer).values[:, 0])
+    small = normalize(ours(net, x, classes, layer).values[:, 0])
     # It scales the map, resizes it by OpenCV and scales it again.
-    agree(normalise(resize(small, 96)), torch.from_numpy(expected), atol=1e-3)
+    agree(normalize(resize(small, 96)), torch.from_numpy(expected), atol=1e-3)

@@ -56,9 +56,9 @@ def test_part_points(cub_tree):
 def test_segmentations_by_agreement(cub_tree, beside):
     folder = (cub_tree.parent if beside else cub_tree) / "segmentations" / "002.Laysan_Albatross"
     folder.mkdir(parents=True)
-    grey = np.array([[0, 51, 102, 153, 204, 255] * 6] * 20, np.uint8)[:, :40]
-    grey = np.pad(grey, ((0, 0), (0, 40 - grey.shape[1])))
-    Image.fromarray(grey).save(folder / "c.png")
+    gray = np.array([[0, 51, 102, 153, 204, 255] * 6] * 20, np.uint8)[:, :40]
+    gray = np.pad(gray, ((0, 0), (0, 40 - gray.shape[1])))
+    Image.fromarray(gray).save(folder / "c.png")
     mask = CUB(cub_tree, "test", masks=0.6).mask(1)
     assert mask[0, :6].tolist() == [0, 0, 0, 2, 2, 2]
 

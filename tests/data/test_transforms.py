@@ -23,11 +23,11 @@ from wsolbook.data.transforms import (
     MEAN,
     STD,
     boxes_of,
-    denormalize,
+    from_network,
     network_input,
-    normalize,
     picture_of,
     sample,
+    to_network,
     warp_boxes,
 )
 
@@ -58,15 +58,15 @@ class Fixed:
 
 def test_normalize_and_back():
     images = torch.rand(2, 3, 4, 5)
-    seen = normalize(images)
+    seen = to_network(images)
     for c in range(3):
         torch.testing.assert_close(seen[:, c], (images[:, c] - MEAN[c]) / STD[c])
-    torch.testing.assert_close(denormalize(seen), images)
+    torch.testing.assert_close(from_network(seen), images)
 
 
 def test_network_input_is_normalize_of_each_picture():
     whole, padded = scene(8, 8), random_crop(scene(6, 4), generator(0, 0, 1), size=8)
-    expected = torch.stack([normalize(picture_of(whole)), normalize(picture_of(padded))])
+    expected = torch.stack([to_network(picture_of(whole)), to_network(picture_of(padded))])
     torch.testing.assert_close(network_input([whole, padded]), expected, rtol=0, atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_random_crop_reaches_every_offset():
 def test_padding_is_zero_for_the_network_and_ignored_in_masks():
     before = scene(6, 4)
     after = random_crop(before, generator(0, 0, 1), size=8)
-    seen = normalize(picture_of(after))
+    seen = to_network(picture_of(after))
     outside = after["mask"] == 255
     assert outside.sum() == 64 - 24
     assert (seen[:, outside] == 0).all()

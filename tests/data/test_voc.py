@@ -8,8 +8,8 @@ from PIL import Image
 from trees import write, xml
 
 from wsolbook.data import voc
+from wsolbook.data.fetch.prepare import read_sbd, trainaug
 from wsolbook.data.pictures import real_root
-from wsolbook.data.prepare import read_sbd, trainaug
 from wsolbook.data.voc import CLASSES, VOC
 from wsolbook.types import Samples
 

@@ -100,15 +100,15 @@ def test_masks_are_a_union_and_ignore_loses_to_it(tmp_path):
     for name in MASKED.ids:
         picture(images / name, 40, 20)
 
-    def grey(name, columns, value=255):
+    def gray(name, columns, value=255):
         mask = np.zeros((10, 20), np.uint8)  # half the size of the picture
         mask[:, columns] = value
         Image.fromarray(mask).save(images / name)
 
-    grey("b/2_m1.png", slice(0, 4))
-    grey("b/2_m2.png", slice(2, 8), 128)
-    grey("b/2_ignore.png", slice(6, 12))
-    grey("a/1_m.png", slice(0, 20), 127)  # not above half
+    gray("b/2_m1.png", slice(0, 4))
+    gray("b/2_m2.png", slice(2, 8), 128)
+    gray("b/2_ignore.png", slice(6, 12))
+    gray("a/1_m.png", slice(0, 20), 127)  # not above half
     data = WSOLEvaluation(tmp_path / "meta", images, size=20)
     batch = data.batch([0, 1])
     assert batch.masks is not None

@@ -89,7 +89,7 @@ import json, sys
 import torch
 from toys import ToyNet, ToySamples
 from wsolbook.training import Optim, TrainConfig, train
-from wsolbook.recipes.measure import _from_everyone
+from wsolbook.evaluation.measure import _from_everyone
 from wsolbook.data.sampling import evaluation_batches
 from wsolbook.metrics.counts import process
 

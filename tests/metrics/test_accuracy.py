@@ -31,10 +31,10 @@ def official(maps, boxes, thresholds, which, overlaps=(0.3, 0.5, 0.7)):
     """One contour search a threshold, as published; returns the number of images, overlaps by thresholds."""
     correct = np.zeros((len(overlaps), len(thresholds)), int)
     for score, truth in zip(maps.numpy(), boxes, strict=True):
-        grey = (score * 255).astype(np.uint8)
-        height, width = grey.shape
+        gray = (score * 255).astype(np.uint8)
+        height, width = gray.shape
         for t, threshold in enumerate(thresholds):
-            _, binary = cv2.threshold(grey, int(threshold * grey.max()), 255, cv2.THRESH_BINARY)
+            _, binary = cv2.threshold(gray, int(threshold * gray.max()), 255, cv2.THRESH_BINARY)
             found = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
             if which == "largest" and found:
                 found = [max(found, key=cv2.contourArea)]

@@ -10,15 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wsolbook.metrics import (
-    box_above,
-    box_iou,
-    boxes_from_map,
-    contours,
-    frame_boxes,
-    frame_maps,
-    frame_masks,
-)
+from wsolbook.evaluation import frame_boxes, frame_maps, frame_masks
+from wsolbook.metrics import box_above, box_iou, boxes_from_map, contours
 from wsolbook.metrics.boxes import require_contours
 
 STEPS = torch.tensor(
@@ -34,20 +27,20 @@ def corners(limit=12):
     )
 
 
-def official(grey: np.ndarray, level: int) -> list:
+def official(gray: np.ndarray, level: int) -> list:
     """Contours of one threshold, as the protocol's code asks OpenCV for them."""
-    _, binary = cv2.threshold(grey, level, 255, cv2.THRESH_BINARY)
+    _, binary = cv2.threshold(gray, level, 255, cv2.THRESH_BINARY)
     return cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 
 def official_boxes(score: np.ndarray, threshold: float, which: str) -> list[tuple[int, ...]]:
-    grey = (score * 255).astype(np.uint8)
-    found = official(grey, int(threshold * grey.max()))
+    gray = (score * 255).astype(np.uint8)
+    found = official(gray, int(threshold * gray.max()))
     if not found:
         return [(0, 0, 0, 0)]
     if which == "largest":
         found = [max(found, key=cv2.contourArea)]
-    height, width = grey.shape
+    height, width = gray.shape
     boxes = [cv2.boundingRect(c) for c in found]
     return sorted((x, y, min(x + w, width - 1), min(y + h, height - 1)) for x, y, w, h in boxes)
 
@@ -131,7 +124,7 @@ def test_grid(count):
     assert len(boxes_from_map(STEPS, count)) == count
 
 
-def binary_or_grey():
+def binary_or_gray():
     shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
     return shapes.flatmap(
         lambda shape: st.sampled_from([1, 2, 4]).flatmap(
@@ -141,9 +134,9 @@ def binary_or_grey():
 
 
 @settings(max_examples=150, deadline=None)
-@given(binary_or_grey())
-def test_small_maps_agree_with_opencv(grey):
-    score = grey / 4.0
+@given(binary_or_gray())
+def test_small_maps_agree_with_opencv(gray):
+    score = gray / 4.0
     for which in ("all", "largest"):
         ours = boxes_from_map(torch.from_numpy(score), (0.0, 0.3, 0.6, 0.9), which)
         for boxes, threshold in zip(ours, (0.0, 0.3, 0.6, 0.9), strict=True):
@@ -180,12 +173,12 @@ def brute_force(on: np.ndarray) -> list[tuple[int, ...]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(binary_or_grey())
-def test_small_maps_agree_with_flooding(grey):
-    lives = np.concatenate([contours.outer(grey), contours.holes(grey)])
-    for level in range(int(grey.max())):
+@given(binary_or_gray())
+def test_small_maps_agree_with_flooding(gray):
+    lives = np.concatenate([contours.outer(gray), contours.holes(gray)])
+    for level in range(int(gray.max())):
         alive = lives[(lives[:, contours.START] <= level) & (level < lives[:, contours.STOP])]
-        assert rows(alive[:, contours.X0 : contours.Y1 + 1]) == brute_force(grey > level)
+        assert rows(alive[:, contours.X0 : contours.Y1 + 1]) == brute_force(gray > level)
 
 
 def blurred(size: int, sigma: float, seed: int) -> np.ndarray:
@@ -206,30 +199,30 @@ def test_textures_agree_with_opencv_at_every_level(sigma, which):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_polygon_area_is_that_of_opencv(seed):
-    grey = (blurred(40, 1.0, seed) * 255).astype(np.uint8)
-    for life in contours.largest(grey):
-        found = official(grey, int(life[contours.START]))
+    gray = (blurred(40, 1.0, seed) * 255).astype(np.uint8)
+    for life in contours.largest(gray):
+        found = official(gray, int(life[contours.START]))
         assert life[contours.SIZE] == 2 * max(map(cv2.contourArea, found))
 
 
 def nested_rings() -> np.ndarray:
-    grey = np.zeros((31, 33), np.uint8)
+    gray = np.zeros((31, 33), np.uint8)
     for k, level in enumerate((3, 1, 3, 0, 2, 1, 3)):
-        grey[2 * k + 1 : 30 - 2 * k, 2 * k + 1 : 32 - 2 * k] = level
-    return grey
+        gray[2 * k + 1 : 30 - 2 * k, 2 * k + 1 : 32 - 2 * k] = level
+    return gray
 
 
 def diagonals() -> np.ndarray:
-    grey = np.eye(12, 14, dtype=np.uint8) * 2
-    return np.maximum(grey, grey[:, ::-1])
+    gray = np.eye(12, 14, dtype=np.uint8) * 2
+    return np.maximum(gray, gray[:, ::-1])
 
 
 @pytest.mark.parametrize(
-    "grey",
+    "gray",
     [nested_rings(), diagonals(), nested_rings()[:, 5:], np.tile([[0, 1], [1, 0]], (6, 7)).astype(np.uint8)],
 )
-def test_rings_in_rings_and_lines_agree_with_opencv(grey):
-    score = grey / 4
+def test_rings_in_rings_and_lines_agree_with_opencv(gray):
+    score = gray / 4
     for which in ("all", "largest"):
         for boxes, threshold in zip(
             boxes_from_map(torch.from_numpy(score), 20, which), np.arange(20) / 20, strict=True

@@ -121,7 +121,7 @@ def test_raw_maps_are_resized_to_the_picture():
     image, _, boxes = square()
     page = explore(image, {"cam": torch.tensor([[0.0, 1.0]])}, boxes).content["pictures"][0]
     row = np.frombuffer(base64.b64decode(page["maps"][0]), np.uint8).reshape(8, 8)[5]
-    assert row.tolist() == [0, 0, 31, 95, 159, 223, 255, 255]  # bilinear, half-pixel centres, truncated
+    assert row.tolist() == [0, 0, 31, 95, 159, 223, 255, 255]  # bilinear, half-pixel centers, truncated
 
 
 def test_large_pictures_are_reduced_and_stay_small():

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 from torchvision.models import GoogLeNet, Inception3
 from torchvision.models.inception import InceptionB
 
-from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialise, require_stride
+from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialize, require_stride
 from wsolbook.data.transforms import MEAN, STD
 
 
@@ -23,7 +23,7 @@ def googlenet(classes: int, output_stride: int | None = None, dilation: bool = T
     """
     stride = output_stride or 16
     require_stride("googlenet", stride, (16, 32))
-    network = he_initialise(GoogLeNet(aux_logits=False, init_weights=False))
+    network = he_initialize(GoogLeNet(aux_logits=False, init_weights=False))
     unused: dict[str, str | None] = {"aux1.": None, "aux2.": None}
     if stride == 32:
         whole = _upto(network, "inception5b")
@@ -44,7 +44,7 @@ def inception_v3(classes: int, output_stride: int | None = None, dilation: bool 
     """
     stride = output_stride or 8
     require_stride("inception_v3", stride, (8, 16, 32))
-    network = he_initialise(Inception3(aux_logits=False, init_weights=False))
+    network = he_initialize(Inception3(aux_logits=False, init_weights=False))
     unused: dict[str, str | None] = {"AuxLogits.": None}
     if stride == 32:
         return Trunk(_upto(network, "Mixed_7c"), 2048, {**unused, "fc.": "linear.", "": "features."})

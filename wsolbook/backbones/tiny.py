@@ -7,13 +7,13 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsolbook.backbones.trunk import Trunk, he_initialise, require_stride
+from wsolbook.backbones.trunk import Trunk, he_initialize, require_stride
 
 WIDTHS = (16, 32, 64, 128)
 
 
 def tiny(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return four stages of 3x3 convolutions, a VGG in small, with batch normalisation.
+    """Return four stages of 3x3 convolutions, a VGG in small, with batch normalization.
 
     Halving is left to 2x2 pools, so that a cell of the map lies exactly over its pixels. Output stride 8 is
     the default; 4 leaves out the last pool and 16 adds one before the last convolution.
@@ -31,7 +31,7 @@ def tiny(classes: int, output_stride: int | None = None, dilation: bool = True) 
         pool3=nn.MaxPool2d(2) if stride >= 8 else nn.Identity(),
         stage4=nn.Sequential(_block(c, d, spread), _halve(stride == 16), _block(d, d, spread)),
     )
-    return Trunk(he_initialise(nn.Sequential(stages)), d, {"": "features."})
+    return Trunk(he_initialize(nn.Sequential(stages)), d, {"": "features."})
 
 
 def tiny_resnet(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
@@ -51,7 +51,7 @@ def tiny_resnet(classes: int, output_stride: int | None = None, dilation: bool =
         pool4=_halve(stride == 16),
         stage5=Residual(d, d, spread),
     )
-    return Trunk(he_initialise(nn.Sequential(stages)), d, {"": "features."})
+    return Trunk(he_initialize(nn.Sequential(stages)), d, {"": "features."})
 
 
 class Residual(nn.Module):

@@ -1,4 +1,4 @@
-"""What all trunks share: the record `build` works on, output strides, padding, initialisation."""
+"""What all trunks share: the record `build` works on, output strides, padding, initialization."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def limit_stride(stages: Iterable[nn.Module], output_stride: int, dilation: bool
     """Hold the resolution of a network once its stride has reached `output_stride`.
 
     A layer whose stride would exceed the limit gets stride 1. With `dilation`, every later 3x3 convolution
-    is spread by the stride that was lost, so that each parameter meets the same neighbours as in
+    is spread by the stride that was lost, so that each parameter meets the same neighbors as in
     pre-training: the new feature map, read at every second position, is the original one exactly.
     Without, the convolutions stay dense and see half as far, as in the benchmark of Choe et al. (2020).
 
@@ -97,15 +97,15 @@ def use_same_padding(features: nn.Module) -> None:
 
 
 def cam_convolution(inputs: int, outputs: int = 1024, groups: int = 2, bias: float = 0.0) -> nn.Conv2d:
-    """Return the 3x3 convolution that Zhou et al. put before the pooling, initialised as they did."""
+    """Return the 3x3 convolution that Zhou et al. put before the pooling, initialized as they did."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
     return layer
 
 
-def he_initialise(network: nn.Module) -> nn.Module:
-    """Initialise all convolutions after He et al. (2015), in place, and return the network."""
+def he_initialize(network: nn.Module) -> nn.Module:
+    """Initialize all convolutions after He et al. (2015), in place, and return the network."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialise, require_stride
+from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialize, require_stride
 
 # Simonyan and Zisserman (2015), configuration D: output channels of each 3x3 convolution, "pool" halves.
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
@@ -34,7 +34,7 @@ def vgg16(classes: int, output_stride: int | None = None, dilation: bool = True)
         layers[str(place)] = nn.Conv2d(inputs, item, 3, padding=reach, dilation=reach)
         layers[str(place + 1)] = nn.ReLU(inplace=True)
         inputs, place = item, place + 2
-    features = he_initialise(nn.Sequential(layers))
+    features = he_initialize(nn.Sequential(layers))
     features.add_module("cam_conv", cam_convolution(512))
     features.add_module("cam_relu", nn.ReLU(inplace=True))
     return Trunk(features, 1024, {"classifier.": None, "features.": "features."}, ("cam_conv",))
@@ -61,7 +61,7 @@ def alexnet(classes: int, output_stride: int | None = None, dilation: bool = Tru
         nn.Conv2d(256, 256, 3, padding=1),
         nn.ReLU(inplace=True),
     ]
-    features = he_initialise(nn.Sequential(*layers))
+    features = he_initialize(nn.Sequential(*layers))
     features.add_module("pool5", nn.MaxPool2d(3, stride=1))
     features.add_module("conv6", cam_convolution(256, 512))
     features.add_module("relu6", nn.ReLU(inplace=True))

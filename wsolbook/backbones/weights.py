@@ -77,7 +77,7 @@ def rename(state: Mapping[str, Tensor], keys: Mapping[str, str | None]) -> dict[
 
 
 def transfer(model: Classifier, state: Mapping[str, Tensor], source: str, new: tuple[str, ...] = ()) -> None:
-    """Copy parameters into a network and note which of its own stay as initialised.
+    """Copy parameters into a network and note which of its own stay as initialized.
 
     The linear layer is taken over when it is there with the same number of classes. Everything else must
     be there and fit.

@@ -10,7 +10,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from wsolbook.cam.cam import require_finite
 from wsolbook.cam.network import eager, evaluating, forward, unwrap
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalize, resize
 from wsolbook.types import Maps
 
 Images = Float[Tensor, "n c h w"]
@@ -84,7 +84,7 @@ def increase(model: nn.Module, images: Images, maps: Maps) -> float:
 
 
 def _confidences(model: nn.Module, images: Tensor, maps: Maps) -> tuple[Tensor, Tensor]:
-    masks = normalise(_resized(maps, images))
+    masks = normalize(_resized(maps, images))
     before = _probability(model, images, maps.classes)
     after = [
         _probability(model, images * masks[:, j, None], maps.classes[:, j : j + 1])

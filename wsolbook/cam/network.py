@@ -56,7 +56,7 @@ def forward(network: nn.Module, images: Tensor) -> Any:
     """
     shape = tuple(images.shape)
     if not images.is_floating_point():
-        raise TypeError(f"images must be floating point (see transforms.normalize), got {images.dtype}")
+        raise TypeError(f"images must be floating point (see transforms.to_network), got {images.dtype}")
     if images.ndim not in (4, 5):
         raise ValueError(f"images must have shape (n, channels, height, width), got {shape}")
     try:

@@ -27,7 +27,7 @@ Step = Callable[[Sample, Generator], Sample]
 def generator(seed: int, epoch: int, index: int) -> Generator:
     """Return the private generator of sample `index` in `epoch`.
 
-    A hash of the three numbers seeds it, so neighbours are unrelated and neither the number of workers nor
+    A hash of the three numbers seeds it, so neighbors are unrelated and neither the number of workers nor
     the point where a run was stopped changes what a sample looks like.
     """
     digest = hashlib.blake2b(struct.pack("<3q", seed, epoch, index), digest_size=8).digest()

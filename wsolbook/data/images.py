@@ -34,7 +34,7 @@ UPRIGHT = {
 def read_image(path: str | Path, *, min_side: int = 1, needed: int | None = None) -> Image.Image:
     """Read a picture as upright 8-bit RGB.
 
-    The EXIF orientation is applied. CMYK, palette, grey and 1-bit pictures are converted; 16-bit grey is
+    The EXIF orientation is applied. CMYK, palette, gray and 1-bit pictures are converted; 16-bit gray is
     divided by 257 (Pillow's own conversion would clip it at 255). What is transparent shows white, the color
     of the page it was drawn for, instead of the arbitrary color stored under it.
 
@@ -74,7 +74,7 @@ def full_size(image: Image.Image) -> tuple[int, int]:
 
 
 def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
-    """Read a mask as the numbers it stores, palette or grey, without turning them into colors.
+    """Read a mask as the numbers it stores, palette or gray, without turning them into colors.
 
     Raises:
         OSError: when the file is missing, not an image, or truncated; naming it.
@@ -82,7 +82,7 @@ def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
     """
     with _errors_naming(path), Image.open(path) as image:
         if image.mode not in ("P", "L", "1"):
-            raise _Unusable(f"a mask must be a palette or 8-bit grey image, not {image.mode}")
+            raise _Unusable(f"a mask must be a palette or 8-bit gray image, not {image.mode}")
         return torch.from_numpy(np.array(image, dtype=np.uint8))
 
 

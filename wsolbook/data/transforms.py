@@ -23,12 +23,12 @@ def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, 1, 1)
 
 
-def normalize(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
+def to_network(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """Turn pictures in [0, 1] into network input."""
     return (images - _channels(MEAN, images)) / _channels(STD, images)
 
 
-def denormalize(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
+def from_network(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """Turn network input back into pictures in [0, 1]."""
     return (images * _channels(STD, images) + _channels(MEAN, images)).clamp(0, 1)
 
@@ -65,7 +65,7 @@ def picture_of(sample: Sample) -> Float[Tensor, "3 h w"]:
 def network_input(samples: Sequence[Sample]) -> Float[Tensor, "n 3 h w"]:
     """Return the pictures of samples of one size as network input.
 
-    The same numbers as `normalize` of each picture, but each passes through memory once.
+    The same numbers as `to_network` of each picture, but each passes through memory once.
     """
     pictures = [sample["image"].as_subclass(Tensor) for sample in samples]
     batch = torch.empty(len(pictures), *pictures[0].shape)

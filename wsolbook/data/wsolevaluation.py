@@ -180,7 +180,7 @@ class WSOLEvaluation(Pictures):
         return self.labels(index).repeat(len(self.boxes(index)))
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Return the union of the masks: class + 1 on objects (grey above half), 255 where to be ignored."""
+        """Return the union of the masks: class + 1 on objects (gray above half), 255 where to be ignored."""
         name = self.metadata.ids[index]
         objects = [self._marked(path) for path in self.metadata.masks[name]]
         joined = torch.stack(objects).any(0)

@@ -15,7 +15,7 @@ from wsolbook.metrics.boxes import (
     Contours,
     box_iou,
     candidates,
-    grey_levels,
+    gray_levels,
     grid,
     require_boxes,
     require_contours,
@@ -66,7 +66,7 @@ class BoxAccuracy(Counts):
 
         Args:
             maps: one map an image, of its true class, in [0, 1], at the size in which `boxes` are given
-                (the protocol: 224x224, see `wsolbook.metrics.frame`).
+                (the protocol: 224x224, see `wsolbook.evaluation.frame`).
             boxes: the ground truth of each image: one box, or a tensor of several.
 
         Raises:
@@ -78,23 +78,23 @@ class BoxAccuracy(Counts):
         truth = [b.reshape(-1, 4).detach().cpu() for b in boxes]
         for i, image_boxes in enumerate(truth):
             _require_inside(image_boxes, maps.shape[-2:], i)
-        grey = grey_levels(maps)
+        gray = gray_levels(maps)
         with ThreadPoolExecutor(min(torch.get_num_threads(), max(1, len(maps)))) as pool:
             each = map if len(maps) == 1 else pool.map  # a thread is not worth starting for one map
-            for correct in each(self._correct, grey, truth):
+            for correct in each(self._correct, gray, truth):
                 self.state["correct"] += torch.from_numpy(correct)
         self.state["images"] += len(maps)
 
     def _correct(
-        self, grey: UInt8[np.ndarray, "h w"], truth: Num[Tensor, "k 4"]
+        self, gray: UInt8[np.ndarray, "h w"], truth: Num[Tensor, "k 4"]
     ) -> Int[np.ndarray, "overlaps thresholds"]:
         """Return 1 where the image is localized, for each overlap and threshold."""
-        top = int(grey.max())
+        top = int(gray.max())
         if top == 0:  # nothing is ever above the threshold: the protocol's box is (0, 0, 0, 0)
             best = box_iou(torch.zeros(1, 4), truth).amax().expand(1).numpy()
         else:
             best = np.zeros(top)
-            for lives in candidates(grey, self.contours):
+            for lives in candidates(gray, self.contours):
                 best_overlap(lives, truth.double().numpy(), min(self.iou), best)
         reached = best[(self.thresholds * top).astype(np.int64)]
         return (reached >= np.array(self.iou)[:, None]).astype(np.int64)
@@ -121,7 +121,7 @@ class BoxAccuracy(Counts):
         """Return the accuracy in percent at thresholds chosen elsewhere, one for each overlap.
 
         Args:
-            thresholds: of the grid, for example `few.compute()["thresholds"]` of a small labelled split.
+            thresholds: of the grid, for example `few.compute()["thresholds"]` of a small labeled split.
 
         Raises:
             ValueError: when an overlap lacks its threshold, or that is not in the grid; or as `compute`.

@@ -51,21 +51,21 @@ def grid(thresholds: int) -> Float[np.ndarray, " thresholds"]:
     return np.arange(thresholds) * (1 / thresholds)
 
 
-def grey_levels(maps: Float[Tensor, "*n h w"]) -> UInt8[np.ndarray, "*n h w"]:
-    """Truncate maps in [0, 1] to 256 grey levels; the protocol thresholds these, not the map."""
+def gray_levels(maps: Float[Tensor, "*n h w"]) -> UInt8[np.ndarray, "*n h w"]:
+    """Truncate maps in [0, 1] to 256 gray levels; the protocol thresholds these, not the map."""
     require_unit_range(maps)
     return (maps.detach().cpu().double() * 255).to(torch.uint8).numpy()
 
 
-def candidates(grey: UInt8[np.ndarray, "h w"], contours: Contours) -> Iterator[Int[np.ndarray, "_ 8"]]:
+def candidates(gray: UInt8[np.ndarray, "h w"], contours: Contours) -> Iterator[Int[np.ndarray, "_ 8"]]:
     """Yield the lives of every box of every threshold (see `wsolbook.metrics.contours`), kind by kind.
 
     Right and bottom edges lie one pixel beyond the contour, except at the edge of the picture, as in the
     protocol's code.
     """
-    height, width = grey.shape
+    height, width = gray.shape
     for find in (search.outer, search.holes) if contours == "all" else (search.largest,):
-        lives = find(grey)
+        lives = find(gray)
         lives[:, search.X1] = np.minimum(lives[:, search.X1] + 1, width - 1)
         lives[:, search.Y1] = np.minimum(lives[:, search.Y1] + 1, height - 1)
         yield lives
@@ -102,10 +102,10 @@ def boxes_from_map(
         fractions = np.asarray(thresholds, np.float64)
     if len(fractions) == 0 or not ((fractions >= 0) & (fractions < 1)).all():
         raise ValueError(f"thresholds must lie in [0, 1), at least one of them, got {thresholds}")
-    grey = grey_levels(localization_map)
-    found = np.concatenate(list(candidates(grey, contours)))
+    gray = gray_levels(localization_map)
+    found = np.concatenate(list(candidates(gray, contours)))
     boxes = []
-    for level in (fractions * int(grey.max())).astype(int):
+    for level in (fractions * int(gray.max())).astype(int):
         alive = (found[:, 0] <= level) & (level < found[:, 1])
         boxes.append(found[alive, 2:6] if alive.any() else np.zeros((1, 4), found.dtype))
     return boxes

@@ -1,13 +1,13 @@
 """Every box of every threshold of a map, in one pass over its pixels.
 
-A map of 256 grey levels is thresholded at all of them. Searching contours level by level looks at each
+A map of 256 gray levels is thresholded at all of them. Searching contours level by level looks at each
 pixel 255 times; but from one level to the next, components only grow and merge. So pixels are switched
 on in the order of their level, a union-find structure joins each to its switched-on neighbors, and a box
 is written down, with the levels it lived through, only when it changes. The result is a list of *lives*,
 
     (start, stop, x0, y0, x1, y1, size, first)
 
-each meaning: at thresholds `start <= level < stop`, the binary map `grey > level` has a contour whose
+each meaning: at thresholds `start <= level < stop`, the binary map `gray > level` has a contour whose
 tight box has the inclusive corners (x0, y0) and (x1, y1). When the life ended, `size` was the number of its
 pixels or, for `largest`, twice the area of the polygon through them; `first` is the number of the first one
 in reading order.
@@ -37,22 +37,22 @@ def compiled(function: Callable) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-def outer(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
+def outer(gray: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
     """Return the lives of all foreground components."""
-    top = int(grey.max())
-    lives = _grow(np.pad(top - grey, 1), top, True, False)
+    top = int(gray.max())
+    lives = _grow(np.pad(top - gray, 1), top, True, False)
     return _reversed(lives, top)
 
 
-def holes(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
+def holes(gray: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
     """Return the lives of all holes, each with the box of the border around it."""
-    lives = _grow(np.pad(grey, 1), int(grey.max()), False, False)
+    lives = _grow(np.pad(gray, 1), int(gray.max()), False, False)
     lives[:, X0 : Y0 + 1] -= 1
     lives[:, X1 : Y1 + 1] += 1
     return lives
 
 
-def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
+def largest(gray: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
     """Return the lives of the contour with the largest polygon area, one at each level below the maximum.
 
     The largest contour is never inside another, so holes can be filled first. The area of what is left is
@@ -60,7 +60,7 @@ def largest(grey: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:
     (single pixels and thin lines have area 0) the one that starts last in reading order wins, as it is the
     one that OpenCV lists first.
     """
-    filled = _fill(grey)
+    filled = _fill(gray)
     top = int(filled.max())
     lives = _reversed(_grow(np.pad(top - filled, 1), top, True, True), top)
     winners = lives[_winners(lives, top)]
@@ -251,17 +251,17 @@ def _grow(steps, stop, eight, polygons):
 
 @compiled
 @no_type_check
-def _fill(grey):
+def _fill(gray):
     """Raise every hole of every level: flood from the frame, lowest pixels first (4-connected)."""
-    height, width = grey.shape
-    filled = np.empty_like(grey)
+    height, width = gray.shape
+    filled = np.empty_like(gray)
     seen = np.zeros((height, width), np.bool_)
     head = np.full(256, -1, np.int32)  # one stack of waiting pixels a level, linked through `below`
     below = np.empty(height * width, np.int32)
     for y in range(height):
         for x in range(width):
             if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                level = grey[y, x]
+                level = gray[y, x]
                 filled[y, x] = level
                 seen[y, x] = True
                 below[y * width + x] = head[level]
@@ -275,7 +275,7 @@ def _fill(grey):
                 v, u = y + dy, x + dx
                 if 0 <= v < height and 0 <= u < width and not seen[v, u]:
                     seen[v, u] = True
-                    rise = max(grey[v, u], level)
+                    rise = max(gray[v, u], level)
                     filled[v, u] = rise
                     below[v * width + u] = head[rise]
                     head[rise] = v * width + u

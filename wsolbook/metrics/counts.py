@@ -86,7 +86,7 @@ def require_unit_range(maps: Float[Tensor, "*n h w"]) -> None:
         require_finite(maps)
         raise ValueError(
             f"localization maps must lie in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "see wsolbook.maps.normalise"
+            "see wsolbook.maps.normalize"
         )
 
 

@@ -1,7 +1,7 @@
 """The box generator released with CAM, which is not the rule that the paper states, and its five guesses.
 
 The paper keeps what is above 20 % of the maximum (`wsolbook.metrics.boxes.box_above`). The code that made
-its numbers thresholds at three grey levels, for ILSVRC 20, 100 and 110 of 255, and boxes the cores of what is
+its numbers thresholds at three gray levels, for ILSVRC 20, 100 and 110 of 255, and boxes the cores of what is
 left.
 """
 
@@ -32,7 +32,7 @@ def released_boxes(
 
     Args:
         localization_map: no negative values; divided by its maximum and truncated to 8 bits.
-        levels: grey levels in [0, 255).
+        levels: gray levels in [0, 255).
 
     Returns:
         Inclusive corners, at least one box: the whole picture where no level leaves anything.
@@ -46,10 +46,10 @@ def released_boxes(
         raise ValueError(f"levels must lie in [0, 255), got {tuple(levels)}")
     height, width = localization_map.shape
     peak = localization_map.max().clamp(min=torch.finfo(localization_map.dtype).tiny)
-    grey = (localization_map / peak * 255).detach().cpu().numpy().astype(np.uint8)
+    gray = (localization_map / peak * 255).detach().cpu().numpy().astype(np.uint8)
     found = []
     for level in levels:
-        depth = distance_transform(grey > level)
+        depth = distance_transform(gray > level)
         if depth.max() > 0:
             core = (depth * 255 > CORE * depth.max()).astype(np.uint8)
             found += [search.outer(core)[:, 2:6], search.holes(core)[:, 2:6]]

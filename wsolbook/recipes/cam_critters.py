@@ -10,9 +10,9 @@ import torch
 
 from wsolbook.data import critters
 from wsolbook.data.sampling import evaluation_batches
-from wsolbook.maps import normalise, resize
+from wsolbook.evaluation.measure import device_of, measure
+from wsolbook.maps import normalize, resize
 from wsolbook.metrics import best_threshold, part_coverage
-from wsolbook.recipes.measure import device_of, measure
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
@@ -128,7 +128,7 @@ def coverage(model: Any, data: critters.Critters) -> dict[str, float]:
             for b in evaluation_batches(data, 100)
         ]
     )
-    maps = normalise(resize(raw.float(), data.masks.shape[-1]))
+    maps = normalize(resize(raw.float(), data.masks.shape[-1]))
     shares = part_coverage(maps, data.parts, best_threshold(maps, data.masks))
     return {part: 100 * share for part, share in shares.items()}
 

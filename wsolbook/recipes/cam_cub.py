@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms
 from wsolbook.data.cub import CUB
-from wsolbook.recipes.measure import measure
+from wsolbook.evaluation.measure import measure
 from wsolbook.recipes.recipe import PictureOptions, Recipe
-from wsolbook.training.freeze import freeze_layers, freeze_norms
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
 from wsolbook.types import Samples
@@ -29,7 +29,7 @@ class CamCub(Recipe):
     """
 
     paper: ClassVar[str] = "Zhou et al., CVPR 2016, as measured by Choe et al., CVPR 2020"
-    target: ClassVar[dict[str, float]] = {"MaxBoxAccV2": 63.7}  # VGG-16; centre Gaussian 59.7
+    target: ClassVar[dict[str, float]] = {"MaxBoxAccV2": 63.7}  # VGG-16; center Gaussian 59.7
 
     data: PictureOptions = PictureOptions("$WSOLBOOK_REAL/data/CUB_200_2011")
     backbone: str = "vgg16"
@@ -95,7 +95,7 @@ class CamCub10(CamCub):
     frozen: int = 14
 
     def model(self) -> Any:
-        """Build the network; its normalisation and first layers keep what they learned on ImageNet."""
+        """Build the network; its normalization and first layers keep what they learned on ImageNet."""
         model = super().model()
         freeze_layers(model.features, self.frozen)
         freeze_norms(model)

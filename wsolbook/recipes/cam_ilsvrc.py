@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wsolbook.data.ilsvrc import ILSVRC
-from wsolbook.recipes.measure import measure
+from wsolbook.evaluation.measure import measure
 from wsolbook.recipes.recipe import PictureOptions, Recipe
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule

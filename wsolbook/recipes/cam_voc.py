@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms
 from wsolbook.data.voc import CLASSES, VOC
-from wsolbook.recipes.measure import measure, measure_seeds
+from wsolbook.evaluation.measure import measure, measure_seeds
 from wsolbook.recipes.recipe import PictureOptions, Recipe
-from wsolbook.training.freeze import freeze_layers, freeze_norms
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
 from wsolbook.types import Samples
@@ -119,7 +119,7 @@ class CamVoc632(CamVoc):
     frozen: int = 14
 
     def model(self) -> Any:
-        """Build the network; its normalisation and first layers keep what they learned on ImageNet."""
+        """Build the network; its normalization and first layers keep what they learned on ImageNet."""
         model = super().model()
         freeze_layers(model.features, self.frozen)
         freeze_norms(model)

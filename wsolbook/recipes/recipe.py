@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from wsolbook.backbones import BACKBONES
 from wsolbook.data.augment import AUGMENTATIONS
-from wsolbook.recipes.measure import Centre
+from wsolbook.evaluation.measure import Center
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Samples
 
@@ -62,8 +62,8 @@ class Recipe(TrainConfig):
         raise NotImplementedError
 
     def baseline(self) -> dict[str, float]:
-        """Measure the map that guesses the centre; classification is left out."""
-        found = self.evaluate(Centre(len(self.training_data().classes)))
+        """Measure the map that guesses the center; classification is left out."""
+        found = self.evaluate(Center(len(self.training_data().classes)))
         return {metric: value for metric, value in found.items() if metric not in ("top-1", "mAP")}
 
 

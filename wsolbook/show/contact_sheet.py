@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid
 
-from wsolbook.data.transforms import denormalize
+from wsolbook.data.transforms import from_network
 from wsolbook.data.voc import palette
 from wsolbook.types import Samples
 
@@ -36,7 +36,7 @@ def contact_sheet(data: Samples, index: Sequence[int], columns: int = 6) -> Imag
 
 def _cell(data: Samples, index: int) -> UInt8[Tensor, "3 h w"]:
     batch = data.batch([index])
-    picture = (denormalize(batch.images[0]) * 255).round().to(torch.uint8)
+    picture = (from_network(batch.images[0]) * 255).round().to(torch.uint8)
     if batch.masks is not None:
         values = [v for v in batch.masks.unique().tolist() if v]
         if values:

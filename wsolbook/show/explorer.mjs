@@ -13,7 +13,7 @@ export function above(levels, threshold) {
   return levels.map((level) => (level > cut ? 1 : 0));
 }
 
-// The eight neighbours, clockwise from the west (y points down).
+// The eight neighbors, clockwise from the west (y points down).
 const RING = [[-1, 0], [-1, -1], [0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1]];
 
 /** Outline of the component whose first pixel in reading order is (x, y): border following of Suzuki and Abe. */
@@ -40,7 +40,7 @@ function outline(region, width, height, x, y) {
   }
 }
 
-/** Area of a polygon through pixel centres; a line one pixel thin has none. */
+/** Area of a polygon through pixel centers; a line one pixel thin has none. */
 function polygonArea(points) {
   let twice = 0;
   points.forEach(([x, y], i) => {

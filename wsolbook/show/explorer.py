@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Num, UInt8
 from PIL import Image
 from torch import Tensor
 
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalize, resize
 
 try:
     from anywidget import AnyWidget
@@ -129,7 +129,7 @@ def explore(
     shrink = min(1.0, GRID / max(height, width))
     grid = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     levels = {
-        name: (normalise(resize(values.detach().float().cpu(), grid)) * 255).to(torch.uint8)
+        name: (normalize(resize(values.detach().float().cpu(), grid)) * 255).to(torch.uint8)
         for name, values in stacks.items()
     }
     content = {

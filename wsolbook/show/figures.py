@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wsolbook.maps import normalise, resize
+from wsolbook.maps import normalize, resize
 
-# Readable by the colour-blind and in grey print: perceptually uniform, and Okabe and Ito's palette.
+# Readable by the color-blind and in gray print: perceptually uniform, and Okabe and Ito's palette.
 HEAT = "inferno"
 INK = {
     "truth": "#009E73",
@@ -57,15 +57,15 @@ def overlay(
     Args:
         image: picture in [0, 1].
         heat: raw or scaled map of any size; scaled by min-max and resized bilinearly to the picture.
-        strength: share of the colour where the map is 1; the picture shows through where it is 0.
+        strength: share of the color where the map is 1; the picture shows through where it is 0.
     """
     size = (image.shape[-2], image.shape[-1])
-    level = resize(normalise(heat[None].detach().float().cpu()), size)[0].clamp(0, 1).numpy()
-    colour = mpl.colormaps[HEAT](level)[..., :3]
-    grey = image.detach().float().cpu().numpy().mean(0)[..., None].repeat(3, -1)
+    level = resize(normalize(heat[None].detach().float().cpu()), size)[0].clamp(0, 1).numpy()
+    color = mpl.colormaps[HEAT](level)[..., :3]
+    gray = image.detach().float().cpu().numpy().mean(0)[..., None].repeat(3, -1)
     mix = strength * (0.35 + 0.65 * level[..., None])
     return np.clip(
-        (1 - mix) * (0.5 * grey + 0.5 * image.detach().cpu().permute(1, 2, 0).numpy()) + mix * colour, 0, 1
+        (1 - mix) * (0.5 * gray + 0.5 * image.detach().cpu().permute(1, 2, 0).numpy()) + mix * color, 0, 1
     )
 
 
@@ -81,7 +81,7 @@ def etching(gradients: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
 
 
 def draw_box(
-    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], colour: str, label: str | None = None
+    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], color: str, label: str | None = None
 ) -> None:
     """Draw a box, given by its inclusive pixel corners `(x0, y0, x1, y1)`, on a picture."""
     x0, y0, x1, y1 = (float(v) for v in box)
@@ -92,7 +92,7 @@ def draw_box(
     )
     axes.add_patch(
         plt.Rectangle(
-            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=1.8, ec=colour, label=label
+            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=1.8, ec=color, label=label
         )
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from wsolbook.data.transforms import denormalize
+from wsolbook.data.transforms import from_network
 from wsolbook.files import atomic
 from wsolbook.types import Samples
 
@@ -23,7 +23,7 @@ def write_pictures(path: str | os.PathLike[str], model: Any, data: Samples, coun
     classes = batch.labels.argmax(1)
     device = next(model.parameters()).device
     maps = model.maps(batch.images.to(device), classes.to(device)).float().cpu()
-    pictures = denormalize(batch.images)
+    pictures = from_network(batch.images)
     figure = show_images(
         [overlay(picture, heat) for picture, heat in zip(pictures, maps, strict=True)],
         [data.classes[c] for c in classes],

@@ -1,0 +1,163 @@
+"""`wsolbook evaluate` on maps whose scores are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsolbook import cli
+from wsolbook.data.critters import Critters
+from wsolbook.evaluation import frame_boxes, frame_maps, frame_masks
+from wsolbook.evaluation.saved import write_maps
+from wsolbook.metrics import BoxAccuracy, PixelAP
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def critters():
+    return Critters(N, split="val")
+
+
+@pytest.fixture(scope="module")
+def folders(critters, tmp_path_factory):
+    """Maps of three kinds: the mask itself, noise, and the mask among the maps of other classes."""
+    top = tmp_path_factory.mktemp("maps")
+    torch.manual_seed(0)
+    for i in range(N):
+        name, mask = f"{i:06d}", (critters.masks[i] > 0).float()[None]
+        write_maps(top / "truth", name, mask)
+        write_maps(top / "noise", name, torch.rand(1, 8, 8))
+        label = int(critters.labels[i].argmax())
+        others = torch.tensor([c for c in range(8) if c != label])[:4]
+        classes = torch.cat([others[:1], torch.tensor([label]), others[1:]])  # the true class comes second
+        write_maps(top / "ranked", name, mask.expand(5, -1, -1), classes)
+        (top / "labels").mkdir(exist_ok=True)
+        Image.fromarray(critters.masks[i].numpy()).save(top / "labels" / f"{name}.png")
+    return top
+
+
+def evaluate(capsys, *arguments, code=0):
+    assert cli.main(["evaluate", "--number", str(N), *map(str, arguments)]) == code
+    return capsys.readouterr()
+
+
+def report(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_boxes_are_those_of_the_metric(critters, folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    shown = evaluate(capsys, "--maps", folders / "noise", "--thresholds", 100, "--out", out).out
+    batch = critters.batch(range(N))
+    metric = BoxAccuracy(100)
+    raw = torch.stack([torch.from_numpy(np.load(folders / "noise" / f"{i:06d}.npy"))[0] for i in range(N)])
+    metric.update(frame_maps(raw), [frame_boxes(b, (64, 64)) for b in batch.boxes])
+    written = report(out)
+    assert written["images"] == N
+    row, center = written["results"]
+    assert row["name"] == "noise"
+    assert row["values"]["MaxBoxAccV2"] == metric.compute()["v2"]
+    assert center["name"] == "center Gaussian"
+    assert center["values"]["MaxBoxAccV2"] > 0
+    assert f"| noise | {metric.compute()['v2']:.2f} |" in shown
+    assert (out / "report.md").read_text() in shown
+    with Image.open(out / "curve.png") as picture:
+        assert picture.width > 300
+
+
+def test_classes_add_up_to_the_whole(critters, folders, tmp_path, capsys):
+    evaluate(capsys, "--maps", folders / "noise", "--thresholds", 50, "--out", tmp_path)
+    row = report(tmp_path)["results"][0]
+    counts = critters.labels.sum(0)
+    shares = [
+        row["per_class"].get(name, 0) * float(n) for name, n in zip(critters.classes, counts, strict=True)
+    ]
+    assert sum(shares) / N == pytest.approx(row["values"]["MaxBoxAccV2"])
+
+
+def test_pixels(critters, folders, tmp_path, capsys):
+    evaluate(capsys, "--maps", folders / "truth", "--metric", "pxap", "--out", tmp_path)
+    metric = PixelAP()
+    masks = critters.masks[:N]
+    metric.update(frame_maps((masks > 0).float()), frame_masks((masks > 0).to(torch.uint8)))
+    assert report(tmp_path)["results"][0]["values"]["PxAP"] == pytest.approx(metric.compute())
+    assert metric.compute() > 99
+
+
+def test_seeds_and_label_maps(folders, tmp_path, capsys):
+    for name in ("truth", "labels"):
+        evaluate(capsys, "--maps", folders / name, "--metric", "miou", "--out", tmp_path / name)
+        values = report(tmp_path / name)["results"][0]["values"]
+        assert values["mIoU"] == 100
+    assert (values["mFP"], values["mFN"]) == (0, 0)
+    assert not (tmp_path / "labels" / "curve.png").exists()
+
+
+def test_localization_error(folders, tmp_path, capsys):
+    evaluate(capsys, "--maps", folders / "ranked", "--metric", "loc", "--out", tmp_path)
+    values = report(tmp_path)["results"][0]["values"]
+    assert values == {"top1_cls": 100, "top5_cls": 0, "top1_loc": 100, "top5_loc": 0, "gt_known": 0}
+
+
+def test_two_runs_are_compared_image_by_image(folders, tmp_path, capsys):
+    shown = evaluate(
+        capsys, "--maps", folders / "truth", "--against", folders / "noise", folders / "truth",
+        "--thresholds", 50, "--resamples", 50, "--out", tmp_path,
+    ).out  # fmt: skip
+    truth, noise, same, _ = report(tmp_path)["results"]
+    found = noise["against"]
+    assert found["difference"] == truth["values"]["MaxBoxAccV2"] - noise["values"]["MaxBoxAccV2"]
+    assert 0 < found["low"] <= found["difference"] <= found["high"]
+    assert (same["against"]["low"], same["against"]["high"]) == (0, 0)
+    assert "truth above it by" in shown
+
+
+def test_thresholds_from_a_small_split(folders, tmp_path, capsys):
+    few = Critters(N, split="train")
+    for i in range(N):
+        write_maps(tmp_path / "few", f"{i:06d}", (few.masks[i] > 0).float()[None])
+    evaluate(
+        capsys, "--maps", folders / "noise", "--few", tmp_path / "few", "--thresholds", 20, "--out", tmp_path
+    )
+    best, held_out, _ = report(tmp_path)["results"]
+    assert held_out["name"] == "noise, threshold from train"
+    assert held_out["values"]["MaxBoxAccV2"] <= best["values"]["MaxBoxAccV2"]
+    message = evaluate(
+        capsys, "--maps", folders / "noise", "--few", tmp_path / "few", "--metric", "pxap", code=1
+    ).err
+    assert message == "wsolbook: only boxes and seeds have a threshold to choose on --few\n"
+
+
+def test_a_network_instead_of_a_folder(critters, tmp_path, capsys):
+    from wsolbook import backbones
+
+    network = backbones.build("tiny", classes=8).eval()
+    backbones.save(network, tmp_path / "tiny.safetensors")
+    evaluate(capsys, "--weights", tmp_path / "tiny.safetensors", "--thresholds", 20, "--out", tmp_path)
+    batch = critters.batch(range(N))
+    metric = BoxAccuracy(20)
+    raw = network.maps(batch.images, batch.labels.argmax(1))
+    metric.update(frame_maps(raw), [frame_boxes(b, (64, 64)) for b in batch.boxes])
+    assert report(tmp_path)["results"][0]["values"]["MaxBoxAccV2"] == pytest.approx(metric.compute()["v2"])
+
+
+def test_wrong_options_and_files(folders, tmp_path, capsys):
+    def message(*arguments):
+        return evaluate(capsys, *arguments, code=1).err
+
+    assert "give either --maps FOLDER or --weights FILE" in message()
+    assert f"{tmp_path / 'no'} is not a folder of maps" in message("--maps", tmp_path / "no")
+    for i in range(N):
+        write_maps(tmp_path / "two", f"{i:06d}", torch.rand(2, 8, 8))
+        write_maps(tmp_path / "nan", f"{i:06d}", torch.full((1, 8, 8), torch.nan))
+    first = tmp_path / "two" / "000000.npy"
+    assert message("--maps", tmp_path / "two") == f"wsolbook: {first}: holds 2 maps for 1 labels\n"
+    assert "nan/000000.npy: localization map holds nan" in message("--maps", tmp_path / "nan")
+    assert "does not say which classes" in message("--maps", tmp_path / "two", "--metric", "loc")
+    (tmp_path / "nan" / "000000.npy").unlink()
+    assert "no map 000000.npz, .npy or .png" in message("--maps", tmp_path / "nan")

@@ -1,0 +1,279 @@
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import zipfile
+
+import pytest
+from trees import write
+
+from wsolbook.data.fetch.archives import extract
+from wsolbook.data.fetch.download import MANIFESTS, Archive, fetch
+
+CONTENT = bytes(range(256)) * 4000
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT; `cut` bytes a connection, or wrong bytes, or no ranges, as a test sets."""
+
+    cut: int | None = None
+    ranges = True
+    status = 200
+    body = CONTENT
+    log: list[str | None]
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.log.append(asked)
+        if self.status != 200:
+            self.send_error(self.status)
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
+        rest = self.body[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: self.cut])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    handler = type("Handler", (Server,), {"log": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        handler.url = f"http://127.0.0.1:{running.server_port}/a.tar"
+        yield handler
+        running.shutdown()
+        thread.join()
+
+
+def archive(server, content=CONTENT, kind="sha256"):
+    digest = hashlib.new(kind, content).hexdigest()
+    return Archive("a.tar", len(content), f"{kind}:{digest}", server.url)
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_a_file_arrives_whole(server, tmp_path, kind):
+    path = fetch(archive(server, kind=kind), tmp_path / "new")
+    assert path.read_bytes() == CONTENT
+    assert os.listdir(path.parent) == ["a.tar"]
+    assert server.log == [None]
+    fetch(archive(server, kind=kind), tmp_path / "new")
+    assert server.log == [None]  # nothing is asked for again
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke(server, tmp_path):
+    server.cut = 400_000
+    assert fetch(archive(server), tmp_path, wait=0.0).read_bytes() == CONTENT
+    assert server.log == [None, "bytes=400000-", "bytes=800000-"]
+
+
+def test_a_later_call_goes_on_after_giving_up(server, tmp_path):
+    server.cut = 100_000
+    with pytest.raises(OSError, match=r"a\.tar: .*200,000 of 1,024,000 bytes are here, run again"):
+        fetch(archive(server), tmp_path, attempts=2, wait=0.0)
+    assert (tmp_path / "a.tar.partial").read_bytes() == CONTENT[:200_000]
+    assert not (tmp_path / "a.tar").exists()
+    server.cut = None
+    assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+    assert server.log[-1] == "bytes=200000-"
+
+
+def test_an_interrupt_leaves_what_arrived(server, tmp_path, monkeypatch):
+    class Bar:
+        def __init__(self, **options): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception): ...
+        def update(self, count):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsolbook.data.fetch.download.CHUNK", 50_000)
+    with monkeypatch.context() as patch:
+        patch.setattr("wsolbook.data.fetch.download.tqdm", Bar)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(archive(server), tmp_path)
+    have = (tmp_path / "a.tar.partial").stat().st_size
+    assert 0 < have < len(CONTENT)
+    assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+    assert server.log == [None, f"bytes={have}-"]
+
+
+def test_a_server_without_ranges_starts_over(server, tmp_path):
+    server.ranges = False
+    (tmp_path / "a.tar.partial").write_bytes(b"old" * 1000)
+    assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_flipped_byte_is_an_error_and_not_kept(server, tmp_path):
+    server.body = CONTENT[:500] + bytes([CONTENT[500] ^ 1]) + CONTENT[501:]
+    with pytest.raises(OSError, match=r"a\.tar\.partial: sha256 is .*, the manifest says"):
+        fetch(archive(server), tmp_path)
+    assert os.listdir(tmp_path) == []
+    server.body = CONTENT
+    assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_flipped_byte_in_a_file_that_is_there(server, tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"\1" + CONTENT[1:])
+    with pytest.raises(OSError, match=r"a\.tar: sha256 is"):
+        fetch(archive(server), tmp_path)
+    (tmp_path / "a.tar").write_bytes(CONTENT[:-1])
+    with pytest.raises(OSError, match=r"a\.tar: 1,023,999 bytes, the manifest says 1,024,000"):
+        fetch(archive(server), tmp_path)
+    assert server.log == []
+
+
+def test_a_refusal_is_not_repeated(server, tmp_path):
+    server.status = 404
+    with pytest.raises(OSError, match=r"a\.tar: HTTP Error 404"):
+        fetch(archive(server), tmp_path, wait=0.0)
+    assert len(server.log) == 1
+
+
+def test_nobody_listens(tmp_path):
+    nowhere = Archive("a.tar", 9, "md5:0", "http://127.0.0.1:9/a.tar")
+    with pytest.raises(OSError, match=r"a\.tar: .*0 of 9 bytes"):
+        fetch(nowhere, tmp_path, attempts=2, wait=0.0)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/a"])
+def test_only_http(tmp_path, url):
+    with pytest.raises(ValueError, match="neither http nor https"):
+        fetch(Archive("a", 1, "md5:0", url), tmp_path)
+
+
+def test_what_needs_an_account_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"ILSVRC2012_img_train\.tar needs an account"):
+        fetch(MANIFESTS["ilsvrc2012"][0], tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_names_the_file(server, tmp_path):
+    (tmp_path / "a.tar.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left.*a\.tar\.partial"):
+        fetch(archive(server), tmp_path)
+
+
+def test_a_read_only_folder_names_the_file(server, tmp_path, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(PermissionError, match=r"a\.tar\.partial"):
+        fetch(archive(server), tmp_path)
+
+
+def test_manifests_are_complete():
+    for archives in MANIFESTS.values():
+        for entry in archives:
+            kind, _, digest = entry.digest.partition(":")
+            assert len(digest) == {"md5": 32, "sha256": 64}[kind]
+            assert entry.size > 1_000_000
+            assert entry.url.startswith("https://") or not entry.url
+
+
+def tar(path, *members, mode="w"):
+    """Members are names of files, or tar infos."""
+    with tarfile.open(path, mode) as packed:
+        for member in members:
+            info = member if isinstance(member, tarfile.TarInfo) else tarfile.TarInfo(member)
+            info.size = 3 if info.isfile() else 0
+            packed.addfile(info, io.BytesIO(b"abc"))
+    return path
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_lands_where_it_should(tmp_path, mode):
+    path = tar(
+        tmp_path / "a.tar", special("top", tarfile.DIRTYPE), "top/x.txt", "./top/deep/y.txt", mode=mode
+    )
+    names = []
+    extract(path, tmp_path / "out", names.append)
+    assert (tmp_path / "out/top/x.txt").read_text() == "abc"
+    assert (tmp_path / "out/top/deep/y.txt").read_text() == "abc"
+    assert os.listdir(tmp_path / "out") == ["top"]
+    assert len(names) == 3
+
+
+def test_unpacking_joins_what_is_there(tmp_path):
+    write(tmp_path / "out/top/old.txt", "old")
+    write(tmp_path / "out/top/x.txt", "old")
+    extract(tar(tmp_path / "a.tar", "top/x.txt"), tmp_path / "out")
+    assert (tmp_path / "out/top/old.txt").read_text() == "old"
+    assert (tmp_path / "out/top/x.txt").read_text() == "abc"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "../evil.txt",
+        "a/../../evil.txt",
+        "/evil.txt",
+        "..\\evil.txt",
+        "C:\\evil.txt",
+        special("link", tarfile.SYMTYPE, "/etc/passwd"),
+        special("inside", tarfile.SYMTYPE, "good.txt"),
+        special("hard", tarfile.LNKTYPE, "good.txt"),
+        special("pipe", tarfile.FIFOTYPE),
+        special("device", tarfile.CHRTYPE),
+    ],
+    ids=lambda bad: getattr(bad, "name", bad),
+)
+def test_a_malicious_tar_is_refused_and_leaves_nothing(tmp_path, bad):
+    path = tar(tmp_path / "a.tar", "good.txt", bad)
+    write(tmp_path / "out" / "mine.txt", "mine")
+    with pytest.raises(ValueError, match=r"a\.tar: refused, member"):
+        extract(path, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["mine.txt"]
+    assert sorted(os.listdir(tmp_path)) == ["a.tar", "out"]
+
+
+def zipped(path, *names):
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in names:
+            packed.writestr(name, "abc")
+    return path
+
+
+def test_a_zip_lands_where_it_should(tmp_path):
+    extract(zipped(tmp_path / "a.zip", "top/x.txt", "top/empty/"), tmp_path / "out")
+    assert (tmp_path / "out/top/x.txt").read_text() == "abc"
+    assert (tmp_path / "out/top/empty").is_dir()
+
+
+@pytest.mark.parametrize("bad", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
+def test_a_malicious_zip_is_refused_and_leaves_nothing(tmp_path, bad):
+    with pytest.raises(ValueError, match=r"a\.zip: refused, member"):
+        extract(zipped(tmp_path / "a.zip", "good.txt", bad), tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    with pytest.raises(ValueError, match="'link' is a link"):
+        extract(zipped(tmp_path / "a.zip", link), tmp_path / "out")
+
+
+def test_damaged_archives_are_named_and_leave_nothing(tmp_path):
+    whole = tar(tmp_path / "a.tar.gz", *(f"{i}.txt" for i in range(200)), mode="w:gz").read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(OSError, match=r"a\.tar\.gz: damaged archive"):
+        extract(tmp_path / "a.tar.gz", tmp_path / "out")
+    with pytest.raises(ValueError, match=r"t\.tar: neither a tar nor a zip"):
+        extract(write(tmp_path / "t.tar", "text"), tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []

@@ -1,0 +1,29 @@
+"""Layers that do not learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def freeze_layers(features: nn.Module, count: int) -> None:
+    """Stop the first `count` parts of a feature extractor from learning."""
+    for part in list(features.children())[:count]:
+        part.requires_grad_(False)
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Keep batch normalization as pre-training left it: stored statistics in training too, and no learning.
+
+    Needed where batches are small, and for networks whose normalization was folded into the convolutions.
+    """
+    for layer in model.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.requires_grad_(False)
+            layer.register_forward_pre_hook(_stay)
+
+
+def _stay(layer: nn.Module, _inputs: Any) -> None:
+    layer.training = False

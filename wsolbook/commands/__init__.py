@@ -1,0 +1,1 @@
+"""The verbs of the `wsolbook` command: thin, and imported by nothing else."""

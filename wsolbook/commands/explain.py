@@ -1,0 +1,317 @@
+"""`wsolbook explain`: what a network saw in a photograph, and where."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from torch import Tensor
+
+from wsolbook import cam
+from wsolbook.alignment import Grid, align, grid_of
+from wsolbook.backbones.pretrained import Pretrained, find_class, load_pretrained
+from wsolbook.data.photos import Photo, box_on_photo, draw_map, draw_pixels, find_photos, read_photo
+from wsolbook.files import atomic, write_json
+from wsolbook.maps import normalize
+from wsolbook.metrics.boxes import box_above
+from wsolbook.profiles import best_device, progress
+from wsolbook.show.comparison import Finding, Section, thumbnail, write_report
+from wsolbook.types import Maps
+
+METHODS: dict[str, Callable[..., Maps]] = {
+    "cam": cam.cam,
+    "grad-cam": cam.grad_cam,
+    "grad-cam++": cam.grad_cam_plus_plus,
+    "layer-cam": cam.layer_cam,
+    "xgrad-cam": cam.xgrad_cam,
+    "hires-cam": cam.hires_cam,
+    "score-cam": cam.score_cam,
+    "guided-grad-cam": cam.guided_grad_cam,
+    "guided-backprop": cam.guided_backprop,
+    "deconvnet": cam.deconvnet,
+    "backprop": cam.backprop,
+    "occlusion": cam.occlusion,
+}
+SHARE = 0.2  # of the maximum: the box rule of Zhou et al. (2016), section 3.2
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Show what a network saw in photographs, and where.
+
+    For each photo, method and class three files are written: the map over the photo with its box (.png), the
+    raw map as the method computed it (.npy), and class, score, box and settings (.json).
+
+    Attributes:
+        photos: files and folders.
+        model: a classification network of torchvision; not needed for weights that wsolbook trained.
+        weights: .safetensors or .pth file; without it, ImageNet weights are downloaded.
+        method: one or several of cam, grad-cam, grad-cam++, layer-cam, xgrad-cam, hires-cam, score-cam,
+            guided-grad-cam, guided-backprop, deconvnet, backprop, occlusion.
+        classes: "auto" for the best class, "top3" for the best three, and names or numbers.
+        out: a .png file for a single map, otherwise a folder.
+        report: one page, .html or .png, that compares the methods side by side.
+        layer: dotted name of the layer whose maps are weighted; by default the last one.
+        names: text file with one class name a line.
+        output_stride: 16 or 8 for a finer map from the same weights, where the network can.
+        padding: "tf-same" for weights that TensorFlow trained.
+        device: "auto" takes the accelerator of this machine where there is one.
+    """
+
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    model: str | None = None
+    weights: Path | None = None
+    method: tuple[str, ...] = ("cam",)
+    classes: tuple[str, ...] = ("auto",)
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("explained")
+    report: Path | None = None
+    layer: str | None = None
+    names: Path | None = None
+    output_stride: int | None = None
+    padding: Literal["symmetric", "tf-same"] = "symmetric"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One map of one photo.
+
+    Attributes:
+        method: a key of `METHODS`.
+        layer: where the map comes from.
+        wanted: index of the class.
+        score: its probability.
+        values: the raw map `(u, v)`, or gradients `(3, s, s)` at the pixels of the crop.
+        view: the same at the pixels of the crop, each cell where it looks.
+        grid: where that is.
+        box: the CAM paper's box in pixels of the file, inclusive corners; None for gradients.
+    """
+
+    method: str
+    layer: str
+    wanted: int
+    score: float
+    values: Tensor
+    view: Tensor
+    grid: Grid
+    box: tuple[int, int, int, int] | None
+
+
+def explain(options: Explain) -> int:
+    """Run `wsolbook explain`; return 1 when some of several photos could not be read.
+
+    Raises:
+        ValueError: on a wrong option, or when the only photo cannot be used.
+        OSError: when a file cannot be read or written.
+    """
+    photos = find_photos(options.photos)
+    _check(options, len(photos))
+    names = options.names.read_text(encoding="utf-8").splitlines() if options.names else None
+    trained = load_pretrained(
+        options.model,
+        options.weights,
+        output_stride=options.output_stride,
+        padding=options.padding,
+        names=names,
+    )
+    wanted = [_parse(each, trained.names) for each in options.classes]
+    trained.network.to(best_device() if options.device == "auto" else torch.device(options.device))
+    sections: list[Section] = []
+    failed: list[str] = []
+    for path, stem in zip(progress(photos, "explain", len(photos)), _stems(photos), strict=True):
+        try:
+            photo = read_photo(path, trained.crop)
+        except (OSError, ValueError) as error:
+            if len(photos) == 1:
+                raise
+            failed.append(str(error))
+            continue
+        scores = probabilities(trained, photo)
+        found = explain_photo(trained, photo, scores, _indices(wanted, scores), options.method, options.layer)
+        print(_summary(photo, scores, trained.names))
+        pictures = [_draw(photo, each) for each in found]
+        for each, picture in zip(found, pictures, strict=True):
+            _write(_target(options.out, stem, trained.names[each.wanted], each.method), picture, each,
+                   _facts(photo, trained, options, each))  # fmt: skip
+        if options.report:
+            sections.append(_section(photo, scores, found, pictures, trained.names))
+    if options.report:
+        source = options.weights.name if options.weights else "ImageNet weights"
+        subtitle = (
+            f"{trained.name}, {source}; boxes around the largest region above {SHARE:.0%} of the maximum"
+        )
+        write_report(options.report, "What the network saw", subtitle, sections)
+    for message in failed:
+        print(f"wsolbook: {message}", file=sys.stderr)
+    if failed:
+        print(f"wsolbook: {len(failed)} of {len(photos)} photos could not be read", file=sys.stderr)
+    return int(bool(failed))
+
+
+def probabilities(trained: Pretrained, photo: Photo) -> Tensor:
+    """Return the probability of each class, `(c,)`, by softmax, or one by one by sigmoid."""
+    device = next(trained.network.parameters()).device
+    with torch.no_grad():
+        logits = trained.network(photo.view.to(device))[0].float().cpu()
+    return logits.sigmoid() if trained.sigmoid else logits.softmax(0)
+
+
+def explain_photo(
+    trained: Pretrained,
+    photo: Photo,
+    scores: Tensor,
+    classes: Sequence[int],
+    methods: Sequence[str] = ("cam",),
+    layer: str | None = None,
+) -> list[Explanation]:
+    """Compute the maps of one photo, for each method those of all classes at once.
+
+    Args:
+        trained: the network.
+        photo: from `read_photo`.
+        scores: from `probabilities`.
+        classes: indices.
+        methods: keys of `METHODS`.
+        layer: for the methods that let one choose.
+
+    Raises:
+        ValueError: when a method cannot explain this network, or there is no such layer.
+    """
+    device = next(trained.network.parameters()).device
+    view, wanted = photo.view.to(device), torch.tensor([list(classes)], device=device)
+    side = view.shape[-1]
+    found = []
+    for method in methods:
+        takes = inspect.signature(METHODS[method]).parameters
+        options = {"layer": layer} if layer and "layer" in takes else {}
+        if trained.name.startswith(("vit_", "swin_")) and "reshape" in takes:
+            options["reshape"] = "tokens"
+        computed = METHODS[method](trained.network, view, wanted, **options)
+        raw = computed.values[0].float().cpu()
+        grid = grid_of(trained.network, computed.layer, view, (raw.shape[-2], raw.shape[-1]))
+        for index, values in zip(classes, raw, strict=True):
+            aligned, score = align(values, grid, side), float(scores[index])
+            box = box_on_photo(photo, box_above(aligned, SHARE), side) if aligned.ndim == 2 else None
+            found.append(Explanation(method, computed.layer, index, score, values, aligned, grid, box))
+    return found
+
+
+def _check(options: Explain, photos: int) -> None:
+    for method in options.method:
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
+    if not (photos and options.method and options.classes):
+        raise ValueError("name at least one photo, one method and one class")
+    if options.layer and not any("layer" in inspect.signature(METHODS[m]).parameters for m in options.method):
+        raise ValueError(f"{' and '.join(options.method)} does not let one choose a layer; leave out --layer")
+    if options.out.suffix not in ("", ".png"):
+        raise ValueError(f"{options.out} must be a folder, or end in .png for a single map")
+    several = photos > 1 or len(options.method) > 1 or len(options.classes) > 1
+    if options.out.suffix and (several or re.fullmatch(r"top\d+", options.classes[0])):
+        raise ValueError(f"{options.out} is one picture, but several maps are asked for; name a folder")
+    if options.report and options.report.suffix not in (".html", ".png"):
+        raise ValueError(f"report {options.report} must end in .html or .png")
+    for target in (options.out, options.report):
+        if target:
+            _require_writable(target)
+
+
+def _require_writable(target: Path) -> None:
+    place = target if not target.suffix else target.parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(f"cannot write {target}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write {target}: no permission to write into {place}")
+
+
+def _parse(wanted: str, names: Sequence[str]) -> int | str:
+    """Return the index of a class, or what depends on the photo as it is."""
+    return wanted if wanted == "auto" or re.fullmatch(r"top\d+", wanted) else find_class(wanted, names)
+
+
+def _indices(wanted: Sequence[int | str], scores: Tensor) -> list[int]:
+    best = scores.argsort(descending=True, stable=True).tolist()
+    chosen: list[int] = []
+    for each in wanted:
+        count = 1 if each == "auto" else int(str(each)[3:]) if isinstance(each, str) else 0
+        chosen += best[:count] if isinstance(each, str) else [each]
+    return list(dict.fromkeys(chosen))
+
+
+def _stems(photos: Sequence[Path]) -> list[str]:
+    """Return a name for each photo; those that share one are numbered."""
+    counts, seen = Counter(photo.stem for photo in photos), Counter[str]()
+    stems = []
+    for photo in photos:
+        seen[photo.stem] += 1
+        stems.append(f"{photo.stem}-{seen[photo.stem]}" if counts[photo.stem] > 1 else photo.stem)
+    return stems
+
+
+def _target(out: Path, stem: str, name: str, method: str) -> Path:
+    readable = re.sub(r"\W+", "_", name).strip("_")
+    return out if out.suffix else out / f"{stem}-{readable}-{method}.png"
+
+
+def _summary(photo: Photo, scores: Tensor, names: Sequence[str]) -> str:
+    values, classes = scores.topk(min(5, len(scores)))
+    lines = [f"{photo.path}  {photo.size[0]}x{photo.size[1]}"]
+    lines += [f"  {v:6.1%}  {names[c]} ({c})" for v, c in zip(values.tolist(), classes.tolist(), strict=True)]
+    return "\n".join(lines)
+
+
+def _draw(photo: Photo, found: Explanation) -> Image.Image:
+    if found.view.ndim == 3:
+        return draw_pixels(photo, found.view)
+    return draw_map(photo, normalize(found.view, "max"), found.box)
+
+
+def _facts(photo: Photo, trained: Pretrained, options: Explain, found: Explanation) -> dict[str, object]:
+    facts = {key: value for key, value in asdict(found).items() if key not in ("values", "view", "wanted")}
+    return {
+        "photo": str(photo.path),
+        "photo_size": photo.size,
+        "crop": photo.region,
+        "model": trained.name,
+        "weights": str(options.weights or "imagenet"),
+        "class": found.wanted,
+        "class_name": trained.names[found.wanted],
+        **facts,
+    }
+
+
+def _write(target: Path, picture: Image.Image, found: Explanation, facts: dict[str, object]) -> None:
+    with atomic(target) as temporary:
+        picture.save(temporary)
+    with atomic(target.with_suffix(".npy")) as temporary:
+        np.save(temporary, found.values.numpy())
+    write_json(target.with_suffix(".json"), facts)
+
+
+def _section(
+    photo: Photo,
+    scores: Tensor,
+    found: Sequence[Explanation],
+    pictures: Sequence[Image.Image],
+    names: Sequence[str],
+) -> Section:
+    values, classes = scores.topk(min(5, len(scores)))
+    top = [(names[c], float(v)) for v, c in zip(values, classes, strict=True)]
+    findings = [
+        Finding(each.method, f"{names[each.wanted]}, {each.score:.1%}", thumbnail(picture))
+        for each, picture in zip(found, pictures, strict=True)
+    ]
+    return Section(photo.path.name, thumbnail(photo.shown()), top, findings)

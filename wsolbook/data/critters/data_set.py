@@ -1,0 +1,122 @@
+"""The world of critters: animals whose head tells who they are, and the truth about every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from wsolbook.data.counters import keys, uniform
+from wsolbook.data.critters.rendering import Scenes, render
+from wsolbook.data.critters.scenery import BACKGROUNDS
+from wsolbook.data.critters.scenes import PARTS, PRESETS, Scene, World, draw_scenes, known, world
+from wsolbook.data.critters.species import MAIN, OTHERS, SPECIES
+from wsolbook.data.transforms import to_network
+from wsolbook.types import Batch
+
+__all__ = [
+    "BACKGROUNDS",
+    "MAIN",
+    "OTHERS",
+    "PARTS",
+    "PRESETS",
+    "SPECIES",
+    "SPLITS",
+    "Critters",
+    "Scene",
+    "Scenes",
+    "World",
+    "render",
+    "sample",
+    "scenes",
+    "world",
+]
+
+# The first counter of each split; 2**40 pictures fit between them.
+SPLITS = {"train": 0, "val": 1 << 40, "test": 2 << 40}
+
+
+def scenes(n: int, preset: str = "single", seed: int = 0, start: int = 0, **knobs: Any) -> list[Scene]:
+    """Describe `n` scenes without drawing them. See `sample`."""
+    return list(draw_scenes(world(preset, **knobs), n, seed, start))
+
+
+def sample(
+    n: int = 64,
+    preset: str = "single",
+    size: int = 64,
+    seed: int = 0,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+    **knobs: Any,
+) -> Scenes:
+    """Draw `n` pictures of a world.
+
+    Args:
+        n: how many.
+        preset: a name of `PRESETS`.
+        size: side of the pictures in pixels, at least 16.
+        seed: pictures of different seeds have nothing in common.
+        start: counter of the first picture; picture `i` is a function of (world, seed, `start + i`).
+        device: where to draw.
+        knobs: attributes of `World` that differ from the preset.
+
+    Raises:
+        ValueError: on an unknown preset or a value out of range, naming it.
+        TypeError: on an unknown knob.
+    """
+    return render(scenes(n, preset, seed, start, **knobs), size, device)
+
+
+class Critters:
+    """A data set of critters, drawn once and held in memory as bytes.
+
+    Args:
+        n: how many pictures.
+        preset: a name of `PRESETS`.
+        size: side of the pictures in pixels.
+        seed: of the scenes and of the augmentation.
+        split: `"train"`, `"val"` or `"test"`, which share no scene. Only training animals may lack a part.
+        flip: mirror each training picture with probability one half, anew in each epoch.
+        knobs: attributes of `World` that differ from the preset.
+
+    Raises:
+        ValueError: on an unknown preset or split, or a value out of range, naming it.
+    """
+
+    def __init__(
+        self,
+        n: int = 1000,
+        preset: str = "single",
+        size: int = 64,
+        seed: int = 0,
+        split: str = "train",
+        flip: bool = True,
+        **knobs: Any,
+    ) -> None:
+        start = SPLITS[known("split", split, SPLITS)]
+        self.scenes = tuple(draw_scenes(world(preset, **knobs), n, seed, start, training=split == "train"))
+        drawn = render(self.scenes, size)
+        self.classes = drawn.classes
+        self.seed, self.flip = seed, flip
+        self.images = (drawn.images * 255).round().to(torch.uint8)
+        self.labels, self.masks, self.parts = drawn.labels, drawn.masks, drawn.parts
+        self.boxes, self.box_classes = drawn.boxes, drawn.box_classes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, index: Sequence[int], epoch: int | None = None) -> Batch:
+        """Return the samples `index`: with `epoch` the training view, without it the evaluation view."""
+        places = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
+        images = self.images[places].float() / 255
+        if epoch is None:
+            return Batch(
+                to_network(images), self.labels[places], places,
+                [self.boxes[i] for i in places.tolist()], self.masks[places],
+            )  # fmt: skip
+        if self.flip:
+            mirror = uniform(keys(self.seed, places, 100 + epoch), 1)[:, 0] < 0.5
+            images = torch.where(mirror[:, None, None, None], images.flip(-1), images)
+        return Batch(to_network(images), self.labels[places], places)

@@ -1,0 +1,133 @@
+"""Localization maps on disk: one file a picture, named after it.
+
+`NAME.npy` holds raw maps: `(h, w)`, or `(k, h, w)` with one map for each label of the picture, classes
+ascending. `NAME.png` holds one map as gray levels or, where segmentations are evaluated, the class of each
+pixel. `NAME.npz` says which classes its `maps` are of: `classes`, best guess first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from wsolbook.files import atomic
+from wsolbook.types import Samples
+
+SUFFIXES = (".npz", ".npy", ".png")
+
+
+@dataclass(frozen=True)
+class SavedMaps:
+    """Raw maps of one picture.
+
+    Attributes:
+        values: one map a class, at any resolution.
+        classes: the class of each; None where the file does not say.
+        origin: where they come from, for messages.
+    """
+
+    values: Float[Tensor, "k h w"]
+    classes: Int[Tensor, " k"] | None = None
+    origin: str = "these maps"
+
+    def of(self, labels: Int[Tensor, " m"]) -> Float[Tensor, "m h w"]:
+        """Return the maps of some classes, in their order.
+
+        Raises:
+            ValueError: when the file does not hold them.
+        """
+        if self.classes is None:
+            if len(self.values) != len(labels):
+                raise ValueError(f"holds {len(self.values)} maps for {len(labels)} labels")
+            return self.values
+        places = [torch.nonzero(self.classes == c).flatten() for c in labels]
+        for c, found in zip(labels.tolist(), places, strict=True):
+            if len(found) == 0:
+                raise ValueError(f"holds no map of class {c}")
+        return self.values[[int(found[0]) for found in places]]
+
+
+def file_names(samples: Samples) -> list[str]:
+    """Return what the files of each picture are called: the picture's own name without folder and ending.
+
+    Where a data set has no files, or two of the same name, its numbers: "000000", "000001", ...
+    """
+    if hasattr(samples, "path"):
+        stems = [Path(samples.path(i)).stem for i in range(len(samples))]
+        if not stems or Counter(stems).most_common(1)[0][1] == 1:
+            return stems
+    return [f"{i:06d}" for i in range(len(samples))]
+
+
+def write_maps(
+    folder: Path, name: str, values: Float[Tensor, "k h w"], classes: Int[Tensor, " k"] | None = None
+) -> Path:
+    """Write the maps of a picture, with their classes if given, and return the file.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    array = values.detach().cpu().float().numpy()
+    target = folder / f"{name}{'.npy' if classes is None else '.npz'}"
+    with atomic(target) as temporary:
+        if classes is None:
+            np.save(temporary, array)
+        else:
+            np.savez(temporary, maps=array, classes=classes.cpu().numpy())
+    return target
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Return the file of a picture.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    for suffix in SUFFIXES:
+        if (path := folder / f"{name}{suffix}").is_file():
+            return path
+    raise FileNotFoundError(f"no map {name}.npz, .npy or .png in {folder}")
+
+
+def read_maps(path: Path) -> SavedMaps:
+    """Read the maps of a picture.
+
+    Raises:
+        ValueError: naming the file, when it does not hold maps.
+        OSError: when it cannot be read.
+    """
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                if image.mode not in ("L", "P", "I", "I;16"):
+                    raise ValueError(f"has mode {image.mode}, a map has one channel")
+                gray = np.asarray(image).astype(np.float32)
+            return SavedMaps(torch.from_numpy(gray)[None], None, str(path))
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return SavedMaps(_maps(content), None, str(path))
+        with content:
+            classes = content["classes"]
+            values = _maps(content["maps"])
+        if classes.shape != (len(values),) or not np.issubdtype(classes.dtype, np.integer):
+            raise ValueError(f"names {classes.shape} classes for {len(values)} maps")
+        return SavedMaps(values, torch.from_numpy(classes.astype(np.int64)), str(path))
+    except FileNotFoundError:
+        raise
+    except (ValueError, KeyError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: {str(error) or 'is not a whole file'}") from error
+
+
+def _maps(array: np.ndarray) -> Float[Tensor, "k h w"]:
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"holds {array.dtype} of shape {array.shape}, maps are numbers of shape (k, h, w)")
+    return torch.from_numpy(array.astype(np.float32))
