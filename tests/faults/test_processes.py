@@ -89,20 +89,19 @@ import json, sys
 import torch
 from toys import ToyNet, ToySamples
 from wsolbook.training import Optim, TrainConfig, train
-from wsolbook.evaluation.measure import _from_everyone
 from wsolbook.data.sampling import evaluation_batches
-from wsolbook.metrics.counts import process
+from wsolbook.distributed import gather, rank_and_world
 
 torch.set_num_threads(1)
 config = TrainConfig(**json.loads(sys.argv[2]), optim=Optim(lr=0.05), device="cpu", log_every=1)
 net = ToyNet(dropout=0.0)
 history = train(net, ToySamples(), config, run=sys.argv[1] + "/run")
-rank, world = process()
+rank, world = rank_and_world()
 logits = []
 with torch.no_grad():
     for batch in evaluation_batches(ToySamples(7), 2, rank=rank, world=world):
         logits.append(net(batch.images))
-logits = _from_everyone(torch.cat(logits))
+logits = gather(torch.cat(logits))
 
 normed, seen = ToyNet(dropout=0.0), []
 normed.features = torch.nn.Sequential(normed.features, torch.nn.BatchNorm2d(8))
@@ -110,7 +109,7 @@ def statistics(model):
     seen.append(model.features[1].running_mean.clone())
     return {"x": 0.0}
 train(normed, ToySamples(24), config, evaluate=statistics)
-statistics_of_all = _from_everyone(torch.stack(seen)[None])
+statistics_of_all = gather(torch.stack(seen)[None])
 if rank == 0:
     weights = [p.detach() for p in net.parameters()]
     found = {"losses": history.losses, "weights": weights, "images": len(logits)}

@@ -17,13 +17,13 @@ import json, sys
 import torch
 from torch import distributed
 from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, reduce
-from wsolbook.metrics.counts import process
+from wsolbook.distributed import rank_and_world
 
 rank, world, port = map(int, sys.argv[1:])
 if world > 1:
     store = distributed.TCPStore("127.0.0.1", port, world, rank == 0)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=world)
-assert process() == (rank, world)
+assert rank_and_world() == (rank, world)
 generator = torch.Generator().manual_seed(0)
 maps = torch.rand(7, 12, 12, generator=generator)
 masks = torch.randint(0, 3, (7, 12, 12), generator=generator, dtype=torch.uint8)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
+from wsolbook.distributed import joined, rank_and_world, shard
 from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap
 from wsolbook.evaluation.report import Report, Result, markdown, write
 from wsolbook.evaluation.saved import SavedMaps, file_names, find_file, read_maps
@@ -25,7 +25,7 @@ from wsolbook.evaluation.tasks import (
     seed_task,
 )
 from wsolbook.metrics.accuracy import BoxAccuracy
-from wsolbook.metrics.counts import Counts, process, reduce
+from wsolbook.metrics.counts import Counts, reduce
 from wsolbook.metrics.segmentation import SeedIoU
 from wsolbook.profiles import progress
 from wsolbook.types import Samples
@@ -93,12 +93,15 @@ def evaluate(options: Evaluate) -> int:
     main = options.maps or options.weights
     if main is None or (options.maps and options.weights):
         raise ValueError("give either --maps FOLDER or --weights FILE")
-    if "RANK" in os.environ and not distributed.is_initialized():
-        distributed.init_process_group("gloo")
-    if options.against and process()[1] > 1:
+    with joined():
+        return _evaluate_together(options, main)
+
+
+def _evaluate_together(options: Evaluate, main: Path) -> int:
+    if options.against and rank_and_world()[1] > 1:
         raise ValueError("--against keeps the counts of each image, and runs in one process")
     report, metrics = _evaluate(options, main)
-    if process()[0] == 0:
+    if rank_and_world()[0] == 0:
         print(markdown(report))
         if options.out is not None:
             for path in write(options.out, report, metrics):
@@ -125,8 +128,7 @@ def score(
     """
     total, each = task.make(), PerImage(task.make)
     by_class: dict[int, Counts] = {}
-    rank, world = process()
-    mine = range(rank, len(samples), world)
+    mine = shard(len(samples))
     for index in progress(mine, "evaluate", len(mine)):
         one = task.make()
         for label, metric in _counted(task, source, *picture(samples, index)):
@@ -136,7 +138,7 @@ def score(
         total.merge(one)
         if keep:
             each.add(one)
-    if world > 1:  # every process takes part in every sum
+    if rank_and_world()[1] > 1:  # every process takes part in every sum
         by_class = {c: by_class.get(c, task.make()) for c in range(len(samples.classes))}
         by_class = {c: metric for c, metric in by_class.items() if reduce(metric).images}
     reduce(total).require_images()

@@ -13,8 +13,8 @@ import torch
 import tyro
 
 from wsolbook import results
+from wsolbook.distributed import rank_and_world
 from wsolbook.files import write_json
-from wsolbook.metrics.counts import process
 from wsolbook.profiles import best_device
 from wsolbook.recipes import RECIPES, Recipe
 from wsolbook.training.config import ConfigError, plain
@@ -57,7 +57,7 @@ def reproduce(arguments: list[str]) -> int:
         return EXIT_STOPPED
     seconds = time.perf_counter() - started
     record = summary(name, recipes, found, ["wsolbook", "reproduce", *arguments], seconds)
-    if process()[0] == 0:
+    if rank_and_world()[0] == 0:
         write_json(options.out / f"{name}.json", record)
         print(compare(record))
     return 0

@@ -13,7 +13,7 @@ import torch
 import tyro
 
 from wsolbook.backbones import save
-from wsolbook.metrics.counts import process
+from wsolbook.distributed import rank_and_world
 from wsolbook.recipes import RECIPES, Recipe
 from wsolbook.training.config import ConfigError, plain
 from wsolbook.training.estimate import memory, readable
@@ -57,7 +57,7 @@ def train(arguments: list[str]) -> int:
         torch.manual_seed(recipe.seed)
         model, data = recipe.model(), recipe.training_data()
         history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
-        main = process()[0] == 0
+        main = rank_and_world()[0] == 0
         if main:
             model.names = data.classes
             save(model, run / "model.safetensors")

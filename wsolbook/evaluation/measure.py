@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, distributed
+from torch import Tensor
 
 from wsolbook.data.sampling import evaluation_batches
+from wsolbook.distributed import gather, rank_and_world
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics import BoxAccuracy, PixelAP, reduce
 from wsolbook.metrics.baselines import center_gaussian
-from wsolbook.metrics.counts import process
 from wsolbook.metrics.segmentation import SeedIoU
 from wsolbook.profiles import progress
 from wsolbook.types import Batch, Samples
@@ -43,7 +43,7 @@ def measure(
     boxes, largest, pixels = BoxAccuracy(), BoxAccuracy(contours="largest", iou=(0.5,)), PixelAP()
     logits, labels = [], []
     device = device_of(model)
-    rank, world = process()
+    rank, world = rank_and_world()
     batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers)
     for batch in progress(batches, "evaluating", -(-len(data) // (batch_size * world))):
         images = batch.images.to(device)
@@ -59,7 +59,7 @@ def measure(
         if batch.masks is not None:
             masks = torch.stack([_mask_of(batch.masks[i], c) for i, c in pairs])
             pixels.update(maps, frame_masks(masks))
-    scores, truth_labels = _from_everyone(torch.cat(logits)), _from_everyone(torch.cat(labels))
+    scores, truth_labels = gather(torch.cat(logits)), gather(torch.cat(labels))
     found = (
         {"mAP": mean_average_precision(scores, truth_labels)}
         if multi_label
@@ -87,7 +87,7 @@ def measure_seeds(model: Any, data: Samples) -> dict[str, float]:
         `"seed mIoU"` in percent and the `"background score"` it was reached at.
     """
     seeds = SeedIoU(len(data.classes) + 1)
-    rank, world = process()
+    rank, world = rank_and_world()
     for batch in progress(evaluation_batches(data, 1, rank=rank, world=world), "seeds", len(data)):
         if batch.masks is None:
             raise ValueError(f"{type(data).__name__} has no masks to compare seeds with")
@@ -156,15 +156,6 @@ def _boxes_of(data: Any, batch: Batch, image: int, label: int) -> Tensor:
 def _mask_of(mask: Tensor, label: int) -> Tensor:
     """Keep one class and the ignored pixels of a mask."""
     return torch.where((mask == 255) | (mask == label + 1), mask, 0)
-
-
-def _from_everyone(rows: Tensor) -> Tensor:
-    """Join rows over all processes."""
-    if (world := process()[1]) == 1:
-        return rows
-    shares: list[Any] = [None] * world
-    distributed.all_gather_object(shares, rows)
-    return torch.cat(shares)
 
 
 def device_of(model: Any) -> torch.device:

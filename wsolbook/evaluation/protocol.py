@@ -15,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsolbook.data.sampling import evaluation_batches
+from wsolbook.distributed import rank_and_world
 from wsolbook.evaluation.frame import SIZE, frame_boxes, frame_maps
 from wsolbook.metrics.accuracy import BoxAccuracy
 from wsolbook.metrics.baselines import center_gaussian
-from wsolbook.metrics.counts import process, reduce
+from wsolbook.metrics.counts import reduce
 from wsolbook.types import Batch, Samples
 
 Method = Callable[[Batch], Float[Tensor, "n h w"]]
@@ -97,7 +98,7 @@ def box_accuracy(
         ValueError: when the split has no boxes, or a map holds NaN.
     """
     accuracy = BoxAccuracy(thresholds)
-    rank, world = process()
+    rank, world = rank_and_world()
     for batch in evaluation_batches(samples, batch_size, rank=rank, world=world):
         if batch.boxes is None:
             raise ValueError(f"{type(samples).__name__} has no boxes to evaluate with")

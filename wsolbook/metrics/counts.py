@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor
 
+from wsolbook.distributed import sum_over_processes
 from wsolbook.maps import require_finite
 
 C = TypeVar("C", bound="Counts")
@@ -56,25 +57,12 @@ class Counts:
 
 
 def reduce(metric: C) -> C:
-    """Sum a metric over all processes of `torch.distributed`, in place; alone, do nothing. Return the metric.
+    """Sum a metric over all processes, in place, and return it.
 
-    Call it once, after the last update, on every process. Give process r of p the images r, r + p, ...
-    (`wsolbook.data.sampling.evaluation_batches`): each is then counted exactly once, whatever p is.
+    Call it once, after the last update, on every process, each of which counted its own share of the images.
     """
-    if process()[1] > 1:
-        on_gpu = distributed.get_backend() == "nccl"
-        for name in sorted(metric.state):
-            counts = metric.state[name].cuda() if on_gpu else metric.state[name]
-            distributed.all_reduce(counts)
-            metric.state[name] = counts.cpu()
+    metric.state = {name: sum_over_processes(metric.state[name]) for name in sorted(metric.state)}
     return metric
-
-
-def process() -> tuple[int, int]:
-    """Return the rank of this process and the number of processes; (0, 1) alone."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
 
 
 def require_unit_range(maps: Float[Tensor, "*n h w"]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches
+from wsolbook.distributed import share_buffers
 from wsolbook.profiles import progress
 from wsolbook.training import faults
 from wsolbook.training.checkpoint import (
@@ -23,7 +24,7 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
-from wsolbook.training.devices import build_accelerator, share_buffers
+from wsolbook.training.devices import build_accelerator
 from wsolbook.training.history import History
 from wsolbook.training.interrupt import Interrupt, Stopped
 from wsolbook.training.pictures import write_pictures

@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from wsolbook.data.sampling import counter
+from wsolbook.distributed import add_up
 from wsolbook.training import faults
 from wsolbook.training.config import TrainConfig
-from wsolbook.training.devices import add_up
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
 from wsolbook.types import Batch
 
@@ -64,7 +64,7 @@ class Stepper:
             group["lr"] = self.config.optim.lr * group["scale"] * share_of_rate
         terms = self._gradients_within_memory(batch, step, everyone)
         bad = not all(map(math.isfinite, terms.values()))
-        anyone_bad, anyone_stops, *sums = add_up([bad, stop, *terms.values()], self.accelerator.device)
+        anyone_bad, anyone_stops, *sums = add_up([bad, stop, *terms.values()])
         terms = dict(zip(terms, sums, strict=True))
         if anyone_bad:
             raise faults.NonFiniteLossError(step, terms, batch.index.tolist())
