@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from wsolbook.data.sampling import counter
-from wsolbook.types import Batch
+from wsolbook.types import Batch, Network
 
 
 class ToySamples:
@@ -65,3 +65,30 @@ def accuracy(model) -> dict[str, float]:
         return {
             "accuracy": 100 * float((model(batch.images).argmax(1) == batch.labels.argmax(1)).float().mean())
         }
+
+
+class ToyMethod(Network):
+    """A method with a setting of its own, whose maps are not class activation maps."""
+
+    method = "toy"
+
+    def __init__(self, classes: int = 3, width: int = 8, seed: int = 0) -> None:
+        super().__init__()
+        self.settings = {"classes": classes, "width": width}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.features = nn.Conv2d(3, width, 3, padding=1)
+            self.linear = nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.linear(self.features(images).relu().mean((2, 3)))
+
+    def loss(self, batch):
+        target = batch.labels / batch.labels.sum(1, keepdim=True)
+        return {"classification": cross_entropy(self(batch.images), target)}
+
+    def maps(self, images, classes):
+        values = self.features(images).mean(1)
+        if classes.ndim == 1:
+            return values * (classes[:, None, None] + 1)
+        return values[:, None] * (classes[:, :, None, None] + 1)

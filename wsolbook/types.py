@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Num, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with their labels; boxes and masks only where a metric needs them.
+    """Images with their labels; boxes and masks only where a metric or a declared supervision needs them.
 
-    A training batch carries neither boxes nor masks, so that a method cannot learn from what
-    weak supervision does not give it.
+    A training batch never carries boxes, and masks only of those images that the method declares to see (see
+    `Supervision`), so that a method cannot learn from what weak supervision does not give it.
 
     Attributes:
         images: network input, normalized (see `wsolbook.data.transforms.to_network`).
@@ -35,14 +35,23 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
-    def to(self, device: torch.device | str) -> Batch:
-        """Return the same batch with images and labels on `device`; the ground truth stays where it is."""
+    def __getitem__(self, part: slice) -> Batch:
+        """Return some of the images, with everything that belongs to them."""
         return Batch(
-            self.images.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.index,
-            self.boxes,
-            self.masks,
+            self.images[part],
+            self.labels[part],
+            self.index[part],
+            self.boxes[part] if self.boxes is not None else None,
+            self.masks[part] if self.masks is not None else None,
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the same batch with images, labels and masks on `device`; boxes and index stay."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            masks=self.masks.to(device, non_blocking=True) if self.masks is not None else None,
         )
 
 
@@ -74,13 +83,36 @@ class Samples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, index: Sequence[int], epoch: int | None = None) -> Batch:
+    def batch(self, index: Sequence[int], epoch: int | None = None, masks: Container[int] = ()) -> Batch:
         """Return the samples `index`.
 
         `epoch=None` is the evaluation view: no augmentation, ground truth present. With a number it is
-        the training view of that epoch: augmented as a function of (seed, epoch, index) alone, and
-        without boxes and masks.
+        the training view of that epoch: augmented as a function of (seed, epoch, index) alone, without
+        boxes, and without masks unless `masks` names images: these come with their mask, moved along with
+        the picture, all others with a mask that is 255, ignore, everywhere.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What a method may see in training beyond the labels of images.
+
+    Attributes:
+        masks: number of training images whose masks it sees; None for all of them.
+    """
+
+    masks: int | None = 0
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A network that can be trained: it has a loss and says what it may see."""
+
+    supervision: Supervision
+
+    def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Return the named terms whose sum is minimized, under the same names for every batch."""
         ...
 
 
@@ -92,12 +124,35 @@ class Localizer(Protocol):
         """Return the logits."""
         ...
 
-    def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Return the named terms whose sum is minimized."""
+    def maps(
+        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
+    ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
+        """Return the raw localization map of each requested class."""
         ...
+
+
+class Network(nn.Module):
+    """What a method builds: trainable, a localizer, and kept in one file by `wsolbook.methods.save`.
+
+    Attributes:
+        method: its key in `wsolbook.methods.METHODS`.
+        settings: arguments of that function that build this network again, as JSON can hold them; `classes`,
+            the number of logits, is one.
+        names: what the classes are called; empty when nobody said.
+        supervision: labels alone, unless the method says otherwise.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    names: tuple[str, ...] = ()
+    supervision: Supervision = Supervision()
+
+    def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Return the terms of `Trainable`."""
+        raise NotImplementedError
 
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
-    ) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
-        """Return the raw localization map of each requested class."""
-        ...
+    ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
+        """Return the maps of `Localizer`."""
+        raise NotImplementedError

@@ -10,8 +10,9 @@ from nets import batch, lively, pictures
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
-from wsolbook.backbones import BACKBONES, build, save
+from wsolbook.backbones import BACKBONES, build
 from wsolbook.backbones.trunk import SameConv2d
+from wsolbook.methods import save
 
 SUBGRID = {  # every second position of the finer map is the coarse map; where it starts
     "resnet18": 0,
@@ -188,15 +189,15 @@ def test_initialization_of_the_paper():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet51"}, "unknown backbone 'resnet51'; choose one of tiny, "),
-        ({"name": "tiny", "head": "max"}, "unknown head 'max'; choose one of gap, gmp"),
-        ({"name": "tiny", "loss": "hinge"}, "unknown loss 'hinge'"),
-        ({"name": "tiny", "padding": "valid"}, "unknown padding 'valid'"),
-        ({"name": "tiny", "classes": 0}, "classes must be at least 1, got 0"),
-        ({"name": "tiny", "dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"name": "vgg16", "output_stride": 32}, "vgg16 has output stride 16 or 8, not 32"),
-        ({"name": "tiny", "weights": "imagenet"}, "tiny has no ImageNet weights"),
-        ({"name": "vgg16", "weights": "critters"}, "vgg16 has no critters weights"),
+        ({"backbone": "resnet51"}, "unknown backbone 'resnet51'; choose one of tiny, "),
+        ({"backbone": "tiny", "head": "max"}, "unknown head 'max'; choose one of gap, gmp"),
+        ({"backbone": "tiny", "loss": "hinge"}, "unknown loss 'hinge'"),
+        ({"backbone": "tiny", "padding": "valid"}, "unknown padding 'valid'"),
+        ({"backbone": "tiny", "classes": 0}, "classes must be at least 1, got 0"),
+        ({"backbone": "tiny", "dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"backbone": "vgg16", "output_stride": 32}, "vgg16 has output stride 16 or 8, not 32"),
+        ({"backbone": "tiny", "weights": "imagenet"}, "tiny has no ImageNet weights"),
+        ({"backbone": "vgg16", "weights": "critters"}, "vgg16 has no critters weights"),
     ],
 )
 def test_wrong_arguments(arguments, message):

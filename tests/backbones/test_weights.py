@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from torchvision import models
 
 from wsolbook import backbones
-from wsolbook.backbones import build, load, save
+from wsolbook.backbones import build
 from wsolbook.data.critters.species import MAIN
+from wsolbook.methods import load, save
 
 
 def test_head_transfers_only_with_the_same_classes(tmp_path):
@@ -43,7 +44,7 @@ def test_save_and_load(name, tmp_path):
     assert torch.equal(again(pictures(64)), model(pictures(64)))
     with safe_open(path, "pt") as file:
         header = file.metadata()
-    assert json.loads(header["settings"])["name"] == name
+    assert json.loads(header["settings"])["backbone"] == name
     assert json.loads(header["preprocessing"])["mean"] == [0.485, 0.456, 0.406]
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 

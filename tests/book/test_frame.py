@@ -10,7 +10,6 @@ import pytest
 import yaml
 from chapters import ROOT, find_notebooks
 
-
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 

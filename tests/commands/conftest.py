@@ -8,7 +8,8 @@ from explaining import NAMES, picture
 from torch import nn
 from torchvision import models
 
-from wsolbook.backbones import build, save
+from wsolbook.backbones import build
+from wsolbook.methods import save
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from safetensors.torch import save as serialize
 from torchvision import models
 
 from wsolbook.backbones.classifier import Classifier, Loss, Pool
@@ -19,11 +17,9 @@ from wsolbook.backbones.resnet import resnet
 from wsolbook.backbones.tiny import tiny, tiny_resnet
 from wsolbook.backbones.trunk import Trunk, use_same_padding
 from wsolbook.backbones.vgg import alexnet, vgg16
-from wsolbook.backbones.weights import imagenet_state, read_state, rename, transfer
-from wsolbook.data.transforms import MEAN, STD
-from wsolbook.files import atomic
+from wsolbook.backbones.weights import imagenet_state, read_state, rename, transfer, whole_network
 
-__all__ = ["BACKBONES", "FORMAT", "SHIPPED", "Classifier", "Padding", "build", "load", "read_state", "save"]
+__all__ = ["BACKBONES", "SHIPPED", "Classifier", "Padding", "build", "read_state"]
 
 Padding = Literal["symmetric", "tf-same"]
 
@@ -42,11 +38,10 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
 }
 
 SHIPPED = Path(__file__).parent.parent / "weights"
-FORMAT = "wsolbook classifier 1"
 
 
 def build(
-    name: str,
+    backbone: str,
     *,
     classes: int = 1000,
     head: Pool = "gap",
@@ -60,14 +55,14 @@ def build(
     """Build a classifier by name.
 
     Args:
-        name: a key of `BACKBONES`.
+        backbone: a key of `BACKBONES`.
         classes: number of logits.
         head: global average pooling or global maximum pooling before the linear layer.
         output_stride: pixels of the image for one position of the map; each network says which it has.
         weights: `"imagenet"` downloads torchvision's; `"critters"` are those shipped for the tiny networks; a
-            path to `.safetensors` or `.pth` has torchvision's parameter names or was written by `save`;
-            None starts from random numbers. The linear layer is taken over as well when the network ends
-            in its own and the number of classes is the same.
+            path to `.safetensors` or `.pth` has torchvision's parameter names or was written by
+            `methods.save`; None starts from random numbers. The linear layer is taken over as well when the
+            network ends in its own and the number of classes is the same.
         loss: `"softmax"` for one class an image, `"sigmoid"` for several.
         dropout: probability of dropping a pooled feature in training.
         padding: `"tf-same"` pads strided convolutions right and below, as TensorFlow does, for weights
@@ -79,7 +74,7 @@ def build(
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
         OSError: when the weights cannot be read or downloaded.
     """
-    _require_known("backbone", name, tuple(BACKBONES))
+    _require_known("backbone", backbone, tuple(BACKBONES))
     _require_known("head", head, get_args(Pool))
     _require_known("loss", loss, get_args(Loss))
     _require_known("padding", padding, get_args(Padding))
@@ -87,13 +82,13 @@ def build(
         raise ValueError(f"classes must be at least 1, got {classes}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    trunk = BACKBONES[name](classes, output_stride, dilation)
+    trunk = BACKBONES[backbone](classes, output_stride, dilation)
     if padding == "tf-same":
         use_same_padding(trunk.features)
     model = Classifier(
         trunk,
         {
-            "name": name,
+            "backbone": backbone,
             "classes": classes,
             "head": head,
             "output_stride": output_stride,
@@ -108,43 +103,8 @@ def build(
     return model
 
 
-def save(model: Classifier, path: str | os.PathLike[str]) -> None:
-    """Write a classifier as safetensors whose header tells how to build it and how to prepare pictures.
-
-    Raises:
-        OSError: when the file cannot be written; an earlier one is then as it was.
-    """
-    header = {
-        "format": FORMAT,
-        "settings": json.dumps(model.settings),
-        "names": json.dumps(model.names),
-        "preprocessing": json.dumps({"range": [0, 1], "mean": MEAN, "std": STD}),
-    }
-    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
-    with atomic(path) as temporary:
-        temporary.write_bytes(serialize(state, header))
-
-
-def load(path: str | os.PathLike[str]) -> Classifier:
-    """Read a classifier that `save` wrote.
-
-    Raises:
-        OSError: when the file cannot be read.
-        ValueError: when it is not such a file, or was damaged; naming it.
-    """
-    state, header = read_state(path)
-    if header.get("format") != FORMAT:
-        raise ValueError(
-            f"weights file {path} does not say how to build its network; use build(name, weights=...)"
-        )
-    model = build(**json.loads(header["settings"]))
-    transfer(model, state, f"weights file {path}")
-    model.names, model.fresh = tuple(json.loads(header["names"])), frozenset()
-    return model
-
-
 def _start_from(model: Classifier, trunk: Trunk, weights: str | os.PathLike[str]) -> None:
-    name = model.settings["name"]
+    name = model.settings["backbone"]
     is_tiny = name.startswith("tiny")
     if weights == "imagenet":
         if is_tiny:
@@ -155,7 +115,7 @@ def _start_from(model: Classifier, trunk: Trunk, weights: str | os.PathLike[str]
         raise ValueError(f'{name} has no critters weights; pass weights="imagenet", a path or None')
     path = SHIPPED / f"{name}.safetensors" if weights == "critters" else Path(weights)
     state, header = read_state(path)
-    if header.get("format") != FORMAT:
+    if not whole_network(header):  # then the names of parameters are torchvision's
         state = rename(state, trunk.keys)
     transfer(model, state, f"weights file {path}", trunk.new_keys)
 

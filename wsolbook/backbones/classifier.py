@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from wsolbook.backbones.trunk import Trunk
-from wsolbook.types import Batch
+from wsolbook.types import Batch, Network
 
 Pool = Literal["gap", "gmp"]
 Loss = Literal["softmax", "sigmoid"]
 
 
-class Classifier(nn.Module):
+class Classifier(Network):
     """Classify images by one linear layer over globally pooled feature maps.
 
     `wsolbook.backbones.build` makes one.
@@ -25,10 +25,9 @@ class Classifier(nn.Module):
         pool: `"gap"`, the mean over the positions, or `"gmp"`, the maximum.
         linear: pooled features to logits.
         settings: the arguments of `build` that made this network, without the weights.
-        names: what the classes are called; empty when nobody said.
     """
 
-    names: tuple[str, ...] = ()
+    method = "cam"
 
     def __init__(self, trunk: Trunk, settings: dict[str, Any]) -> None:
         super().__init__()

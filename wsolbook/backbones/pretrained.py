@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from wsolbook import backbones
-from wsolbook.backbones.weights import imagenet_state
+from wsolbook import backbones, methods
+from wsolbook.backbones.weights import imagenet_state, whole_network
 
 # Backbones that end in their own pooling and linear layer, at the stride of torchvision's network.
 WHOLE = {
@@ -57,7 +57,7 @@ def load_pretrained(
 
     Args:
         name: a backbone that ends in its own linear layer (a key of `WHOLE`), or any other classification
-            network of torchvision. None reads it from the file that `wsolbook.backbones.save` wrote.
+            network of torchvision. None reads it from the file that `wsolbook.methods.save` wrote.
         weights: a path; None downloads torchvision's ImageNet parameters.
         output_stride: of a network in `WHOLE`: a finer map from the same parameters.
         padding: of a network in `WHOLE`: `"tf-same"` for parameters trained by TensorFlow.
@@ -68,7 +68,7 @@ def load_pretrained(
         OSError: when the file cannot be read, or ImageNet parameters not be downloaded.
     """
     state, header = backbones.read_state(weights) if weights is not None else ({}, {})
-    if header.get("format") == backbones.FORMAT:
+    if whole_network(header):
         return _ours(name, str(weights), names)
     if name is None:
         raise ValueError("say which network it is, for example --model resnet50")
@@ -122,13 +122,14 @@ def find_class(wanted: str, names: Sequence[str]) -> int:
 
 
 def _ours(name: str | None, path: str, names: Sequence[str] | None) -> Pretrained:
-    network = backbones.load(path).eval()
+    network = methods.load(path).eval()
     settings = network.settings
-    if name not in (None, settings["name"]):
-        raise ValueError(f"weights file {path} holds {settings['name']}, not {name}")
-    crop = 64 if settings["name"].startswith("tiny") else 224
+    own = settings.get("backbone", network.method)
+    if name not in (None, own):
+        raise ValueError(f"weights file {path} holds {own}, not {name}")
+    crop = 64 if own.startswith("tiny") else 224
     names = _named(names or network.names or None, settings["classes"])
-    return Pretrained(settings["name"], network, tuple(names), crop, settings["loss"] == "sigmoid")
+    return Pretrained(own, network, names, crop, settings.get("loss") == "sigmoid")
 
 
 def _torchvision(

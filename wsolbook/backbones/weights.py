@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
 from torch import Tensor
 from torchvision.models import get_model_weights
 
 from wsolbook.backbones.classifier import Classifier
+from wsolbook.files import atomic
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -45,6 +48,29 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"weights file {path} does not hold a state dict (names with tensors)")
     return {key.removeprefix("module."): value for key, value in state.items()}, {}
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write tensors and metadata as safetensors: the same content is always the same bytes.
+
+    Raises:
+        OSError: when the file cannot be written; an earlier one is then as it was.
+    """
+    own = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()
+    }
+    content = serialize(own, dict(header))
+    # The library writes metadata in random order; sorted, and padded so that tensors stay aligned to 8 bytes.
+    end = 8 + int.from_bytes(content[:8], "little")
+    front = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    front += b" " * (-len(front) % 8)
+    with atomic(path) as temporary:
+        temporary.write_bytes(len(front).to_bytes(8, "little") + front + content[end:])
+
+
+def whole_network(header: Mapping[str, str]) -> bool:
+    """Tell by its metadata whether `wsolbook.methods.save`, now or in an earlier version, wrote a file."""
+    return header.get("format", "").startswith("wsolbook ")
 
 
 def imagenet_state(name: str) -> dict[str, Tensor]:
@@ -91,7 +117,7 @@ def transfer(model: Classifier, state: Mapping[str, Tensor], source: str, new: t
     Raises:
         ValueError: naming the source and the first missing, unknown or misshapen parameter.
     """
-    own, name = model.state_dict(), model.settings["name"]
+    own, name = model.state_dict(), model.settings["backbone"]
     head = [key for key in ("linear.weight", "linear.bias") if key in state]
     if any(state[key].shape[0] != own[key].shape[0] for key in head):
         state = {key: value for key, value in state.items() if key not in head}

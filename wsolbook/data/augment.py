@@ -18,9 +18,8 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from wsolbook.data.transforms import MEAN, Sample
+from wsolbook.data.transforms import IGNORE, MEAN, Sample
 
-IGNORE = 255
 Step = Callable[[Sample, Generator], Sample]
 
 

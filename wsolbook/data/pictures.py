@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
 import torch
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
 
 from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply, generator
 from wsolbook.data.images import full_size, read_image
-from wsolbook.data.transforms import Sample, boxes_of, network_input, sample, warp_boxes
+from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes
 from wsolbook.types import Batch
 
 log = logging.getLogger("wsolbook.data")
@@ -113,26 +116,28 @@ class Pictures:
         """Return the mask of picture `index` at the file's own size: 0, class + 1, 255 ignore."""
         raise NotImplementedError
 
-    def batch(self, index: Sequence[int], epoch: int | None = None) -> Batch:
+    def batch(self, index: Sequence[int], epoch: int | None = None, masks: Container[int] = ()) -> Batch:
         """Return the samples `index` (see `wsolbook.types.Samples`).
 
         Raises:
             OSError: when a picture is missing or damaged and `on_error` is `"raise"`, naming file and index;
                 when more than `limit` were skipped, or every picture of the batch.
             ValueError: when a picture has too few or too many pixels; when pictures of different sizes
-                meet in one batch of the view `"original"`.
+                meet in one batch of the view `"original"`; when masks are asked for and there are none.
         """
+        if masks and not self.has_masks:
+            raise ValueError(f"{type(self).__name__} has no masks to train with")
         kept: list[int] = []
         loaded = []
         for i in index:
             try:
-                loaded.append(self._load(i, epoch))
+                loaded.append(self._load(i) if epoch is None else self._augmented(i, epoch, i in masks))
                 kept.append(i)
             except (OSError, ValueError) as error:
                 self._broken(i, error)
         if not kept:
             raise OSError(f"none of the {len(index)} pictures of this batch can be read")
-        seen, boxes, masks = zip(*loaded, strict=True)
+        seen, boxes, truth = zip(*loaded, strict=True)
         if (sizes := len({view["image"].shape for view in seen})) > 1:
             raise ValueError(
                 f'pictures of {sizes} sizes in one batch; the view "original" needs batches of one'
@@ -146,33 +151,40 @@ class Pictures:
             labels=labels,
             index=torch.tensor(kept),
             boxes=list(boxes) if evaluate and self.has_boxes else None,
-            masks=torch.stack(masks) if evaluate and self.has_masks else None,
+            masks=torch.stack(truth) if masks or (evaluate and self.has_masks) else None,
         )
 
-    def _load(self, index: int, epoch: int | None) -> tuple[Sample, Tensor | None, Tensor | None]:
-        """Return the sample, its boxes and its mask as the view shows them."""
+    def _augmented(self, index: int, epoch: int, with_mask: bool) -> tuple[Sample, None, Tensor]:
+        """Return the training view of a picture, and its mask, which ignores everything unless asked for."""
+        picture = read_image(self.path(index), min_side=self.min_side, needed=2 * self.size)
+        whole = sample(picture)
+        if with_mask:  # at the size of the picture, which may have been decoded smaller
+            mask = self._mask_of(index, picture)
+            whole["mask"] = F.resize(tv_tensors.Mask(mask), [picture.height, picture.width])
+        seen = apply(self.training_steps, whole, generator(self.seed, epoch, index))
+        nothing = torch.full(seen["image"].shape[-2:], IGNORE, dtype=torch.uint8)
+        return seen, None, seen["mask"].as_subclass(Tensor) if with_mask else nothing
+
+    def _load(self, index: int) -> tuple[Sample, Tensor | None, Tensor | None]:
+        """Return the evaluation view of a picture, with its boxes and its mask."""
         path = self.path(index)
-        if epoch is not None:
-            picture = read_image(path, min_side=self.min_side, needed=2 * self.size)
-            return (
-                apply(self.training_steps, sample(picture), generator(self.seed, epoch, index)),
-                None,
-                None,
-            )
         # Only warping can use a picture that was decoded smaller: its target does not depend on the size.
         picture = read_image(
             path, min_side=self.min_side, needed=2 * self.size if self.view == "warp" else None
         )
         boxes = clip(self.boxes(index), full_size(picture)) if self.has_boxes else None
-        mask = self.mask(index) if self.has_masks else None
-        may_differ = self.masks_may_differ and self.view == "warp"
-        if mask is not None and not may_differ and mask.shape != full_size(picture)[::-1]:
-            raise ValueError(f"{path}: picture and mask differ in size")
+        mask = self._mask_of(index, picture, may_differ=self.view == "warp") if self.has_masks else None
         seen = apply(self.test_steps, sample(picture, boxes, mask), generator(self.seed, -1, index))
         if boxes is not None:
             target = (self.size, self.size)
             boxes = warp_boxes(boxes, full_size(picture), target) if self.view == "warp" else boxes_of(seen)
         return seen, boxes, seen["mask"].as_subclass(Tensor) if mask is not None else None
+
+    def _mask_of(self, index: int, picture: Image.Image, may_differ: bool = True) -> UInt8[Tensor, "h w"]:
+        mask = self.mask(index)
+        if not (may_differ and self.masks_may_differ) and mask.shape != full_size(picture)[::-1]:
+            raise ValueError(f"{self.path(index)}: picture and mask differ in size")
+        return mask
 
     def _broken(self, index: int, error: OSError | ValueError) -> None:
         kind = OSError if isinstance(error, OSError) else ValueError

@@ -17,6 +17,8 @@ Sample = dict[str, tv_tensors.TVTensor]
 # Channel statistics of ImageNet: every network of the book, pre-trained or not, sees pictures scaled by them.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+# The number in a mask of what is not known.
+IGNORE = 255
 
 
 def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from wsolbook.data.critters.rendering import Scenes, render
 from wsolbook.data.critters.scenery import BACKGROUNDS
 from wsolbook.data.critters.scenes import PARTS, PRESETS, Scene, World, draw_scenes, known, world
 from wsolbook.data.critters.species import MAIN, OTHERS, SPECIES
-from wsolbook.data.transforms import to_network
+from wsolbook.data.transforms import IGNORE, to_network
 from wsolbook.types import Batch
 
 __all__ = [
@@ -107,8 +107,11 @@ class Critters:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, index: Sequence[int], epoch: int | None = None) -> Batch:
-        """Return the samples `index`: with `epoch` the training view, without it the evaluation view."""
+    def batch(self, index: Sequence[int], epoch: int | None = None, masks: Container[int] = ()) -> Batch:
+        """Return the samples `index`: with `epoch` the training view, without it the evaluation view.
+
+        A training batch carries the masks of the pictures that `masks` names (see `wsolbook.types.Samples`).
+        """
         places = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
         images = self.images[places].float() / 255
         if epoch is None:
@@ -116,7 +119,10 @@ class Critters:
                 to_network(images), self.labels[places], places,
                 [self.boxes[i] for i in places.tolist()], self.masks[places],
             )  # fmt: skip
+        shown = torch.tensor([i in masks for i in places.tolist()])[:, None, None]
+        truth = torch.where(shown, self.masks[places], IGNORE) if masks else None
         if self.flip:
-            mirror = uniform(keys(self.seed, places, 100 + epoch), 1)[:, 0] < 0.5
-            images = torch.where(mirror[:, None, None, None], images.flip(-1), images)
-        return Batch(to_network(images), self.labels[places], places)
+            mirror = uniform(keys(self.seed, places, 100 + epoch), 1)[:, 0, None, None] < 0.5
+            images = torch.where(mirror[:, None], images.flip(-1), images)
+            truth = torch.where(mirror, truth.flip(-1), truth) if truth is not None else None
+        return Batch(to_network(images), self.labels[places], places, masks=truth)

@@ -1,0 +1,132 @@
+"""`wsolbook train`: any method, from the first step to a file that every command reopens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from toys import ToyMethod
+
+from wsolbook import cli, methods
+from wsolbook.backbones import build
+from wsolbook.backbones.pretrained import load_pretrained
+from wsolbook.commands import train as command
+from wsolbook.data.critters import Critters
+from wsolbook.recipes import RECIPES, Recipe
+
+SMALL = ["--device", "cpu", "--data.n", "8", "--data.held-out", "4", "--data.size", "16", "--steps", "2",
+         "--batch-size", "4"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Toy(Recipe):
+    """A recipe of a method that is not CAM.
+
+    Attributes:
+        width: of the network.
+    """
+
+    target: ClassVar[dict[str, float]] = {}
+    width: int = 4
+    steps: int | None = 2
+    batch_size: int = 4
+
+    def model(self):
+        return ToyMethod(classes=8, width=self.width)
+
+    def training_data(self):
+        return Critters(8, size=16, seed=self.seed)
+
+    def evaluate(self, model):
+        return {"bias": model.linear.bias[0].item()}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
+    monkeypatch.setitem(RECIPES, "toy", Toy)
+
+
+@pytest.mark.usefixtures("toy")
+def test_every_command_reopens_a_method_of_its_own(tmp_path, capsys):
+    run = ["train", "--recipe", "toy", "--device", "cpu", "--run", str(tmp_path / "run")]
+    assert cli.main([*run, "--width", "6"]) == 0
+    file = tmp_path / "run" / "model.safetensors"
+    network = methods.load(file).eval()
+    assert (network.method, network.settings) == ("toy", {"classes": 8, "width": 6})
+    assert network.names == Critters(1, size=16).classes
+    assert f"2 steps; bias {network.linear.bias[0].item():.4g}" in capsys.readouterr().out
+    untrained = ToyMethod(classes=8, width=6)
+    assert not torch.equal(network.features.weight, untrained.features.weight)
+
+    pretrained = load_pretrained(weights=file)
+    assert (pretrained.name, pretrained.names) == ("toy", network.names)
+    batch = Critters(3, split="val").batch(range(3))
+    classes = batch.labels.argmax(1, keepdim=True)
+    expected = network.maps(batch.images, classes)
+    assert torch.equal(pretrained.network.maps(batch.images, classes), expected)
+
+    maps = ["maps", "--weights", str(file), "--out", str(tmp_path / "maps"), "--number", "3"]
+    assert cli.main(maps) == 0
+    for i in range(3):
+        with np.load(tmp_path / "maps" / f"{i:06d}.npz") as saved:
+            assert saved["classes"].tolist() == classes[i].tolist()
+            np.testing.assert_array_equal(saved["maps"], expected[i].detach().numpy().astype(np.float16))
+    out = tmp_path / "scores"
+    evaluate = ["evaluate", "--weights", str(file), "--number", "3", "--metric", "pxap", "--out", str(out)]
+    assert cli.main(evaluate) == 0
+    assert json.loads((out / "report.json").read_text())["images"] == 3
+
+    picture = (Critters(1, size=64).images[0].permute(1, 2, 0)).numpy()
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    explain = ["explain", str(tmp_path / "photo.png"), "--weights", str(file), "--method", "grad-cam"]
+    assert cli.main([*explain, "--classes", "0", "-o", str(tmp_path / "seen")]) == 0
+    (facts,) = [json.loads(p.read_text()) for p in (tmp_path / "seen").glob("*.json")]
+    assert (facts["model"], facts["class_name"]) == ("toy", network.names[0])
+
+
+@pytest.mark.usefixtures("toy")
+def test_training_starts_from_a_whole_file(tmp_path, capsys):
+    donor = ToyMethod(classes=8, width=4, seed=3)
+    methods.save(donor, tmp_path / "toy.safetensors")
+    started = command.network(Toy(weights=str(tmp_path / "toy.safetensors")))
+    assert torch.equal(started.linear.weight, donor.linear.weight)
+    run = ["train", "--recipe", "toy", "--device", "cpu", "--run", str(tmp_path / "run")]
+    assert cli.main([*run, "--width", "5", "--weights", str(tmp_path / "toy.safetensors")]) == 1
+    assert "toy.safetensors holds another network: width was 4, is 5" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cam_network_starts_from_its_own_file_or_takes_the_backbone_of_another(tmp_path):
+    kind = RECIPES["cam-critters"]
+    donor = build("tiny", classes=8, output_stride=8)
+    methods.save(donor, tmp_path / "same.safetensors")
+    same = command.network(kind(weights=str(tmp_path / "same.safetensors")))
+    assert torch.equal(same.linear.weight, donor.linear.weight)
+    methods.save(build("tiny", classes=5), tmp_path / "other.safetensors")
+    recipe = kind(weights=str(tmp_path / "other.safetensors"))
+    torch.manual_seed(4)
+    expected = recipe.model()
+    torch.manual_seed(4)
+    found = command.network(recipe)
+    assert torch.equal(found.linear.weight, expected.linear.weight)
+    assert found.features.stage1[0].weight.equal(expected.features.stage1[0].weight)
+    assert len(found.new_parameters()) == 2
+
+
+@pytest.mark.usefixtures("toy")
+def test_what_cannot_be_saved_is_not_trained(tmp_path, monkeypatch, capsys):
+    def model(self):
+        network = ToyMethod(classes=8)
+        network.settings["width"] = torch.zeros(1)
+        return network
+
+    monkeypatch.setattr(Toy, "model", model)
+    assert cli.main(["train", "--recipe", "toy", "--device", "cpu", "--run", str(tmp_path / "run")]) == 1
+    assert "toy cannot be saved: JSON cannot hold its settings" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

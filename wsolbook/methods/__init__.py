@@ -1,0 +1,128 @@
+"""The methods of the book by name, and the files that keep a trained network of any of them.
+
+A method is a function that builds a `wsolbook.types.Network`. A file holds its parameters, and in the header
+the method and the settings that build the network again, so that every command reopens it by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from wsolbook.backbones import build, read_state
+from wsolbook.backbones.weights import whole_network, write_state
+from wsolbook.data.transforms import MEAN, STD
+from wsolbook.types import Network
+
+FORMAT = "wsolbook network 1"
+OLD_FORMAT = "wsolbook classifier 1"
+
+METHODS: dict[str, Callable[..., Network]] = {
+    "cam": build,
+}
+
+
+def describe(model: nn.Module) -> dict[str, str]:
+    """Return the header of a network's file.
+
+    Raises:
+        ValueError: when the network cannot be built again from it, saying why; ask before a long training.
+    """
+    method, settings = getattr(model, "method", None), getattr(model, "settings", None)
+    if method not in METHODS:
+        known = ", ".join(METHODS)
+        raise ValueError(
+            f"{type(model).__name__} cannot be saved: its method is {method!r}, not one of {known}"
+        )
+    try:
+        written = json.dumps(settings)
+        with_names = json.dumps(getattr(model, "names", ()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{method} cannot be saved: JSON cannot hold its settings ({error})") from None
+    return {
+        "format": FORMAT,
+        "method": str(method),
+        "settings": written,
+        "names": with_names,
+        "preprocessing": json.dumps({"range": [0, 1], "mean": MEAN, "std": STD}),
+    }
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a network as safetensors whose header tells how to build it and how to prepare pictures.
+
+    Raises:
+        ValueError: when the network cannot be built again from such a file.
+        OSError: when the file cannot be written; an earlier one is then as it was.
+    """
+    write_state(path, model.state_dict(), describe(model))
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `save` wrote.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it is not such a file, was damaged, or is of a method unknown here; naming it.
+    """
+    state, header = read_state(path)
+    method, settings = _described(path, header)
+    try:
+        model = METHODS[method](**settings)
+    except TypeError as error:
+        raise ValueError(f"weights file {path} has settings that {method} does not take ({error})") from None
+    _fill(model, state, path)
+    model.names = tuple(json.loads(header["names"]))
+    return model
+
+
+def take_over(model: nn.Module, path: str | os.PathLike[str]) -> bool:
+    """Give a network all parameters of a file; return False when the file holds those of a backbone only.
+
+    A CAM network of other settings counts as a backbone.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it holds a network of another method, or of other settings; naming them.
+    """
+    state, header = read_state(path)
+    if not whole_network(header):
+        return False
+    method, settings = _described(path, header)
+    mine = getattr(model, "settings", {})
+    changed = [f"{k} was {settings.get(k)}, is {mine.get(k)}" for k in mine if settings.get(k) != mine[k]]
+    if (other := getattr(model, "method", None)) != method:
+        changed = [f"method was {method}, is {other}"]
+    if changed and method == "cam":
+        return False
+    if changed:
+        raise ValueError(f"weights file {path} holds another network: {'; '.join(changed)}")
+    _fill(model, state, path)
+    return True
+
+
+def _described(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return method and settings of a file."""
+    if header.get("format") not in (FORMAT, OLD_FORMAT):
+        raise ValueError(
+            f"weights file {path} does not say how to build its network; use build(name, weights=...)"
+        )
+    settings = json.loads(header["settings"])
+    if header["format"] == OLD_FORMAT:
+        return "cam", {"backbone": settings.pop("name")} | settings
+    if header["method"] not in METHODS:
+        known = ", ".join(METHODS)
+        raise ValueError(f"weights file {path} is of the method {header['method']!r}, not one of {known}")
+    return header["method"], settings
+
+
+def _fill(model: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[1:2]).strip()
+        raise ValueError(f"weights file {path} does not fit {type(model).__name__}: {reason}") from None
