@@ -16,7 +16,7 @@ HEAD = @printf '\n== %s\n'
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks pair publish format clean build $(CHECKS)
+.PHONY: help book test notebooks pair margins publish format clean build $(CHECKS)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ notebooks: $(BOOK) ## execute the chapters again; some of them: make notebooks O
 pair: $(BOOK) ## carry notebooks/text/*.py into the notebooks; the other way: make pair FROM=notebooks
 	$(HEAD) "pair: make both halves of every chapter equal"
 	@$(BIN)/python scripts/pair.py --source $(or $(FROM),text)
+
+margins: $(TEST) ## how far every check is from its bound, on ten kinds of run; some chapters: make margins ONLY="02"
+	$(HEAD) "margins: every check of every chapter that changed"
+	@$(BIN)/python scripts/margins.py --jobs $(THREADS) $(ONLY)
 
 publish: $(BOOK) ## write everything that follows from pyproject.toml (address, requirements)
 	$(HEAD) "publish: address and requirements"

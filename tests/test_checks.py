@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -39,3 +41,29 @@ def test_tensors_that_differ_or_have_other_shapes_raise():
         check_close("CAM", torch.zeros(1), torch.zeros(2))
     with pytest.raises(AssertionError, match="CAM"):
         check_close("CAM", torch.tensor([float("nan")]), torch.tensor([0.0]))
+
+
+def test_several_seeds_the_worst_must_hold_and_the_line_tells_mean_and_spread(capsys):
+    check("accuracy", [0.9, torch.tensor(1.0)], at_least=0.8)
+    check("error", [0.1], at_most=0.2)
+    assert capsys.readouterr().out == ("✓ accuracy (>= 0.8, 0.950 ± 0.071 over 2 seeds)\n✓ error (<= 0.2)\n")
+    with pytest.raises(AssertionError, match=r"error: 0\.3, expected <= 0\.2"):
+        check("error", [0.1, 0.3, 0.2], at_most=0.2)
+    with pytest.raises(AssertionError, match="accuracy: nan"):
+        check("accuracy", [1.0, float("nan")], at_least=0.8)
+    with pytest.raises(ValueError, match="accuracy: there is no value"):
+        check("accuracy", [], at_least=0.8)
+
+
+def test_where_somebody_listens_values_are_noted_and_nothing_raises(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WSOLBOOK_CHECKS", str(tmp_path / "heard"))
+    check("accuracy", 0.5, at_least=0.95)
+    check("coverage", [0.25, 0.125], at_most=0.5)
+    check_close("CAM", 1.25, 1.0, atol=0.5)
+    heard = [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()]
+    assert heard == [
+        {"claim": "accuracy", "side": "at_least", "bound": 0.95, "value": 0.5},
+        {"claim": "coverage", "side": "at_most", "bound": 0.5, "value": 0.25},
+        {"claim": "CAM", "side": "within", "bound": 0.5, "value": 0.25},
+    ]
+    assert "accuracy" not in capsys.readouterr().out

@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from wsolbook import profiles, setup
+from wsolbook import profiles, results, setup
+from wsolbook.backbones import build
+from wsolbook.training import TrainConfig
 
 
 @pytest.fixture(autouse=True)
 def _restore(monkeypatch):
     threads = torch.get_num_threads()
     monkeypatch.setattr(profiles, "_quiet", False)
+    for variable in ("WSOLBOOK_PROFILE", "WSOLBOOK_SEED", "WSOLBOOK_STEPS"):
+        monkeypatch.delenv(variable, raising=False)
     yield
     torch.set_num_threads(threads)
 
 
-def test_book_is_the_default_and_runs_on_the_cpu(monkeypatch):
-    monkeypatch.delenv("WSOLBOOK_PROFILE", raising=False)
-    chosen = setup(seed=3)
-    assert (chosen.profile, chosen.device, chosen.seed) == ("book", torch.device("cpu"), 3)
+def test_book_is_the_default_and_runs_on_the_cpu():
+    here = setup(seed=3)
+    assert (here.profile, here.device, here.seed) == ("book", torch.device("cpu"), 3)
+    assert (here.size, here.backbone, here.seeds, here.steps) == (64, "tiny", (3,), None)
+
+
+def test_full_is_larger_and_has_three_seeds_on_the_best_device(monkeypatch):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(profiles, "best_device", lambda: gpu)
+    here = setup("full", seed=4)
+    assert (here.size, here.backbone, here.seeds, here.device) == (128, "tiny_resnet", (4, 5, 6), gpu)
+    many, few = (sum(p.numel() for p in build(s.backbone).parameters()) for s in (here, setup("book")))
+    assert many > few
+    real = setup("real")
+    assert (real.size, real.backbone, real.seeds, real.device) == (64, "tiny", (0,), gpu)
+
+
+def test_a_training_gets_device_seed_and_steps(monkeypatch):
+    assert setup(seed=7).config(epochs=2) == TrainConfig(epochs=2, device="cpu", seed=7)
+    monkeypatch.setenv("WSOLBOOK_STEPS", "3")
+    assert setup().config(epochs=2, batch_size=8).total_steps(1000) == 3
+    monkeypatch.setattr(profiles, "best_device", lambda: torch.device("mps"))
+    assert setup("full").config().device == "auto"
+
+
+def test_results_are_read_and_under_real_computed(monkeypatch, tmp_path):
+    assert setup().result("cam-critters") == results.load("cam-critters")
+    monkeypatch.setenv("WSOLBOOK_STEPS", "2")
+    monkeypatch.setattr(profiles, "best_device", lambda: torch.device("cpu"))
+    asked = []
+
+    def reproduce(arguments):
+        asked.extend(arguments)
+        (Path(arguments[-1]) / "cam-cub10.json").write_text('{"metrics": {"top-1": [50.0]}}')
+
+    monkeypatch.setattr("wsolbook.commands.reproduce.reproduce", reproduce)
+    assert setup("real", seed=5).result("cam-cub10") == {"metrics": {"top-1": [50.0]}}
+    assert asked[:5] == ["cam-cub10", "--seeds", "5", "--steps", "2"]
 
 
 def test_the_environment_chooses_and_an_argument_overrules_it(monkeypatch):
@@ -38,6 +78,14 @@ def test_the_seed_fixes_what_torch_draws():
     first = torch.rand(4)
     setup("book", seed=5)
     assert torch.equal(first, torch.rand(4))
+
+
+def test_the_seed_may_come_from_the_environment_and_an_argument_overrules_it(monkeypatch):
+    monkeypatch.setenv("WSOLBOOK_SEED", "8")
+    assert (setup().seed, setup().seeds, setup(seed=1).seed) == (8, (8,), 1)
+    monkeypatch.setenv("WSOLBOOK_SEED", "eight")
+    with pytest.raises(ValueError, match="WSOLBOOK_SEED must be a whole number, got 'eight'"):
+        setup()
 
 
 def test_an_unknown_profile_in_the_environment_is_named(monkeypatch):

@@ -1,16 +1,24 @@
-"""One switch for where a chapter runs: a laptop, real pictures, or the scale of the papers."""
+"""One switch for where a chapter runs: a laptop, real pictures, or a GPU."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+
+from wsolbook import results
+
+if TYPE_CHECKING:
+    from wsolbook.training.config import TrainConfig
 
 Profile = Literal["book", "real", "full"]
 T = TypeVar("T")
@@ -18,54 +26,124 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """What `setup` chose.
+    """What `setup` chose, and what a chapter uses.
 
     Attributes:
         profile: `"book"`, `"real"` or `"full"`.
         seed: the number that everything random derives from.
-        device: where networks run.
+        device: where everything runs that a network touches.
         threads: processor threads that torch uses.
+        size: side of the critters' pictures in pixels.
+        backbone: the network to train, for `wsolbook.backbones.build(..., weights="critters")`.
+        seeds: one training each; what is claimed of a trained network must hold for all of them.
+        steps: optimizer steps of each training, whatever its epochs say; None lets the epochs decide.
     """
 
     profile: Profile
     seed: int
     device: torch.device
     threads: int
+    size: int
+    backbone: str
+    seeds: tuple[int, ...]
+    steps: int | None = None
+
+    def config(self, **settings: Any) -> TrainConfig:
+        """Return a `TrainConfig` with these settings, this device and seed, and `steps` if there are any.
+
+        Raises:
+            TypeError: on a setting that `TrainConfig` does not have.
+        """
+        from wsolbook.training.config import TrainConfig
+
+        place: Any = self.device.type if self.device.type in ("cpu", "cuda") else "auto"
+        settings |= {"steps": self.steps} if self.steps else {}
+        return TrainConfig(**{"device": place, "seed": self.seed, **settings})
+
+    def result(self, name: str) -> dict[str, Any]:
+        """Return `results/NAME.json`; under `real`, train and measure that recipe now, for each of `seeds`.
+
+        Raises:
+            ValueError: when there is no such result or recipe, or its pictures and weights are missing.
+        """
+        if self.profile != "real":
+            return results.load(name)
+        from wsolbook.commands.reproduce import reproduce
+
+        seeds = ["--seeds", *map(str, self.seeds)]
+        steps = ["--steps", str(self.steps)] if self.steps else []
+        with tempfile.TemporaryDirectory() as folder:
+            reproduce([name, *seeds, *steps, "--runs", folder, "--out", folder])
+            return json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8"))
 
 
 _quiet = False
 
 
-def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int = 0) -> Setup:
+def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int | None = None) -> Setup:
     """Choose profile, device, seeds and figure style for a notebook.
 
+    The first cell of a chapter calls it, and everything that a profile may change is then read from what it
+    returns:
+
+        here = wsolbook.setup()
+
+        train_set = critters.Critters(n=1500, size=here.size, split="train")
+        test_set = critters.Critters(n=400, size=here.size, split="test")
+
+        def trained(seed):
+            torch.manual_seed(seed)
+            model = build(here.backbone, classes=8, weights="critters").to(here.device)
+            train(model, train_set, here.config(epochs=2, batch_size=32), seed=seed)
+            return model
+
+        models = [trained(seed) for seed in here.seeds]
+        model = models[0]  # that of the figures
+        x = test_set.batch(range(400)).images.to(here.device)
+
+        check("accuracy", [accuracy(m) for m in models], at_least=0.7)
+        record = here.result("cam-cub10")  # stored numbers, or those of now where the profile is `real`
+
+    Heat maps go to metrics and figures by `.cpu()`. Sizes of maps are read from them, never written down.
+    Environment variables: `WSOLBOOK_PROFILE`, `WSOLBOOK_SEED`, and `WSOLBOOK_STEPS`, which gives every
+    training that many steps, to see a chapter run and not to believe its numbers.
+
     Args:
-        profile: `"book"`: CPU, synthetic pictures, tiny networks, no progress bars. `"real"`: real pictures
-            and ImageNet weights, on a GPU where there is one. `"full"`: the paper's network and data set.
-            `"auto"` reads the environment variable `WSOLBOOK_PROFILE` and falls back to `"book"`.
-        seed: seeds Python, NumPy and torch.
+        profile: `"book"`: CPU, critters of 64 pixels, the network `tiny`, one seed, no progress bars.
+            `"real"`: the same critters on a GPU where there is one, and what a chapter says of photographs is
+            computed anew. `"full"`: critters of 128 pixels, the larger `tiny_resnet` and three seeds, on a
+            GPU where there is one. `"auto"`: that of the environment, else `"book"`.
+        seed: seeds Python, NumPy and torch; None takes that of the environment, else 0.
 
     Raises:
-        ValueError: on an unknown profile, naming it.
+        ValueError: on an unknown profile, or a seed or number of steps that is none, naming it.
     """
     global _quiet
     name = os.environ.get("WSOLBOOK_PROFILE", "book") if profile == "auto" else profile
     if name not in get_args(Profile):
         raise ValueError(f"profile must be one of {', '.join(get_args(Profile))}, got {name!r}")
     chosen: Profile = name  # type: ignore[assignment]
+    seed = (_number("WSOLBOOK_SEED") or 0) if seed is None else seed
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries that still read the global state
     torch.manual_seed(seed)
     _quiet = chosen == "book"
     if chosen == "book":
-        device = torch.device("cpu")
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
-    else:
-        device = best_device()
     from wsolbook.show.figures import use_style
 
     use_style()
-    return Setup(chosen, seed, device, torch.get_num_threads())
+    full = chosen == "full"
+    return Setup(
+        profile=chosen,
+        seed=seed,
+        device=torch.device("cpu") if chosen == "book" else best_device(),
+        threads=torch.get_num_threads(),
+        size=128 if full else 64,
+        backbone="tiny_resnet" if full else "tiny",
+        seeds=tuple(range(seed, seed + (3 if full else 1))),
+        steps=_number("WSOLBOOK_STEPS"),
+    )
 
 
 def best_device() -> torch.device:
@@ -78,3 +156,13 @@ def best_device() -> torch.device:
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Iterate with a progress bar; without one in the `book` profile, where output is stored."""
     yield from tqdm(items, desc=what, total=total, disable=_quiet or None, leave=False)
+
+
+def _number(variable: str) -> int | None:
+    """Read a whole number from the environment; None where it is not set."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise ValueError(f"{variable} must be a whole number, got {text!r}")
+    return int(text)

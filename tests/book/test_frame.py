@@ -51,7 +51,9 @@ def test_every_result_says_where_it_comes_from():
         provenance = json.loads(path.read_text(encoding="utf-8"))["provenance"]
         needed = {"command", "commit", "seeds", "device", "threads", "versions", "seconds", "date"}
         assert needed <= set(provenance), path.name
-        assert provenance["command"].startswith(("wsolbook ", "python benchmarks/")), path.name
+        assert provenance["command"].startswith(("wsolbook ", "python benchmarks/", "python scripts/")), (
+            path.name
+        )
 
 
 def make(folder, *arguments):
