@@ -38,7 +38,7 @@ from wsolbook.metrics.boxes import box_iou, boxes_from_map
 from wsolbook.show.explorer import explore
 from wsolbook.show.figures import INK, draw_box, overlay, show_images
 
-_ = wsolbook.setup(seed=0)
+here = wsolbook.setup()
 
 
 # %% [markdown]

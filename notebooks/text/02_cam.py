@@ -43,7 +43,7 @@ from wsolbook.data.transforms import to_network
 from wsolbook.show.figures import INK, overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 
-_ = wsolbook.setup(seed=0)
+here = wsolbook.setup()
 
 # %% [markdown]
 # ## A network that can name it but will not point
@@ -65,7 +65,7 @@ model = build("tiny", classes=8, weights="critters")
 settings = TrainConfig(
     epochs=2, batch_size=32, optim=Optim(lr=0.05), schedule=Schedule("cosine")
 )
-_ = train(model, train_set, settings, seed=0)
+_ = train(model, train_set, settings, seed=here.seed)
 
 # %%
 test = test_set.batch(range(len(test_set)))
@@ -341,7 +341,8 @@ from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 
 def drawn_without(part):
     """Draw the test pictures again, with one part of every animal gone."""
-    return to_network(critters.render([s.without(part) for s in test_set.scenes]).images)
+    scenes = [s.without(part) for s in test_set.scenes]
+    return to_network(critters.render(scenes, here.size).images)
 
 
 without = {part: drawn_without(part) for part in critters.PARTS}

@@ -46,7 +46,7 @@ from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 from wsolbook.show.figures import overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 
-_ = wsolbook.setup(seed=0)
+here = wsolbook.setup()
 
 
 # %% [markdown]
@@ -88,7 +88,7 @@ deep = DeepHead(8)
 settings = TrainConfig(
     epochs=3, batch_size=32, optim=Optim(lr=0.02), schedule=Schedule("cosine")
 )
-_ = train(deep, train_set, settings, seed=0)
+_ = train(deep, train_set, settings, seed=here.seed)
 
 with torch.no_grad():
     check("accuracy", (deep(x).argmax(1) == true).float().mean(), at_least=0.9)
@@ -250,7 +250,7 @@ check("in place, error of the careless map / its peak",
 from wsolbook.show.figures import etching
 
 sharp_model = build("tiny", classes=8, weights="critters")
-_ = train(sharp_model, train_set, settings, seed=0)
+_ = train(sharp_model, train_set, settings, seed=here.seed)
 
 # %% [markdown]
 # Two pictures side by side make one with two answers, as in the last chapter.
@@ -357,7 +357,8 @@ drops = occlusion(sharp_model, x, true, patch=16, stride=8).values[:, 0]
 
 def drawn_without(part):
     """Draw the test pictures again, with one part of every animal gone."""
-    return to_network(critters.render([s.without(part) for s in test_set.scenes]).images)
+    scenes = [s.without(part) for s in test_set.scenes]
+    return to_network(critters.render(scenes, here.size).images)
 
 
 # %%

@@ -51,7 +51,7 @@ from wsolbook.training import Optim, Stopped, TrainConfig, load_checkpoint, trai
 from wsolbook.backbones.freeze import freeze_norms
 from wsolbook.training.run import read_log
 
-_ = wsolbook.setup(seed=0)
+here = wsolbook.setup()
 
 # %% [markdown]
 # ## What should not change
@@ -75,12 +75,14 @@ _ = wsolbook.setup(seed=0)
 
 # %%
 data = critters.Critters(n=96, size=32)
-settings = TrainConfig(epochs=3, batch_size=32, optim=Optim(lr=0.02), log_every=1)
+settings = TrainConfig(
+    epochs=3, batch_size=32, seed=here.seed, optim=Optim(lr=0.02), log_every=1
+)
 
 
 def fresh():
     """Return the same untrained network each time."""
-    torch.manual_seed(0)
+    torch.manual_seed(here.seed)
     net = build("tiny", classes=8, weights="critters")
     freeze_norms(net)
     return net.train()
@@ -217,9 +219,9 @@ print(f"ILSVRC, step 100,000: in epoch {epoch}, {len(planned)} pictures")
 
 # %%
 steps = range(2, 6)  # from the middle of an epoch into the next
-here = sampling.training_batches(data, 32, steps=steps, workers=0)
+now = sampling.training_batches(data, 32, steps=steps, workers=0)
 ahead = sampling.training_batches(data, 32, steps=steps, workers=2)
-equal = [torch.equal(a.images, b.images) for a, b in zip(here, ahead, strict=True)]
+equal = [torch.equal(a.images, b.images) for a, b in zip(now, ahead, strict=True)]
 print(equal)
 
 
