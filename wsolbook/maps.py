@@ -121,11 +121,25 @@ def multi_scale(
     return fuse(*views)
 
 
-def require_finite(maps: Float[Tensor, "*any"]) -> None:
-    """Raise a ValueError that says which map holds NaN or infinity, if one does."""
+def require_finite(
+    maps: Float[Tensor, "..."], source: Float[Tensor, "..."] | None = None, layer: str = ""
+) -> None:
+    """Raise a ValueError that says which map holds NaN or infinity, if one does.
+
+    Args:
+        maps: maps; the first axis is that of the images.
+        source: the activation `(n, ...)` they were computed from, so that the culprit can be told.
+        layer: where that comes from.
+    """
     bad = ~torch.isfinite(maps)
-    if bad.any():
-        where = tuple(bad.nonzero()[0].tolist())
+    if not bad.any():
+        return
+    where = tuple(bad.nonzero()[0].tolist())
+    if source is None:
         raise ValueError(
             f"localization map holds {maps[where].item()} at {where}; {int(bad.sum())} such values"
         )
+    culprit = "weight" if torch.isfinite(source[where[0]]).all() else "activation"
+    raise ValueError(
+        f"the map of image {where[0]} is not finite: the {culprit} of layer {layer} is NaN or infinite"
+    )

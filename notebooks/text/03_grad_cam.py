@@ -38,7 +38,7 @@ import wsolbook
 from wsolbook import check, check_close, maps
 from wsolbook.backbones import build
 from wsolbook.cam import (
-    backprop, cam, grad_cam, guided_backprop, guided_grad_cam, occlusion, record,
+    backprop, cam, grad_cam, grad_cam_of, guided_backprop, guided_grad_cam, occlusion, record,
 )
 from wsolbook.data import critters
 from wsolbook.data.transforms import to_network
@@ -180,7 +180,7 @@ print("layer found by rule:", grad_cam(deep, x[:1]).layer, "and", b.layer)
 with record(deep, "trunk") as tape:
     logits = deep(x[:16])
 
-check_close("tape = function", tape.grad_cam(logits, true[:16]).values, r.values)
+check_close("tape = function", grad_cam_of(tape, logits, true[:16]).values, r.values)
 print("hooks left:", sum(len(m._forward_hooks) for m in deep.modules()))
 
 

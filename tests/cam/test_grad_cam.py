@@ -5,7 +5,7 @@ import torch
 from problems import PROBLEMS, SIDE, full_grad_cam, full_gradients
 from torch import nn
 
-from wsolbook.cam import cam, default_layer, grad_cam, record
+from wsolbook.cam import cam, default_layer, grad_cam, grad_cam_of, record
 
 CLASSES = torch.tensor([[0, 3, 1], [1, 1, 0]])
 
@@ -89,7 +89,7 @@ def test_tape_explains_the_users_own_forward_pass_more_than_once():
         logits = net(x)
     for classes in (CLASSES, None, 4):
         expected = grad_cam(net, x, classes, "features")
-        torch.testing.assert_close(tape.grad_cam(logits, classes).values, expected.values)
+        torch.testing.assert_close(grad_cam_of(tape, logits, classes).values, expected.values)
     torch.testing.assert_close(tape.activation, net.features(x))
 
 
@@ -310,7 +310,7 @@ def test_a_hundred_calls_leave_nothing():
         grad_cam(net, x, CLASSES)
         with record(net, "features") as tape:
             logits = net(x)
-        tape.grad_cam(logits)
+        grad_cam_of(tape, logits)
     del tape, logits
     assert tensors() == before
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from problems import PROBLEMS, full_grad_cam
 from torch import nn
 
-from wsolbook.cam import default_layer, grad_cam, guided_backprop, record
+from wsolbook.cam import default_layer, grad_cam, grad_cam_of, guided_backprop, record
 
 
 class Small(nn.Module):
@@ -51,7 +51,7 @@ def same(net, x, expected, model=None, **tolerance):
     result = grad_cam(model, x, CLASSES, "layer").values
     with record(model, "layer") as tape:
         logits = model(x)
-    for values in (result, tape.grad_cam(logits, CLASSES).values):
+    for values in (result, grad_cam_of(tape, logits, CLASSES).values):
         assert values.dtype == torch.float32
         torch.testing.assert_close(values, expected, **tolerance)
     assert not any(m._forward_hooks for m in net.modules())

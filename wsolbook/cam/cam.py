@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from wsolbook.cam.classes import Classes, choose
-from wsolbook.cam.heads import HeadWatch
-from wsolbook.cam.network import eager, evaluating, forward, name_of, outputs, unwrap
+from wsolbook.cam.layers import name_of, watch
+from wsolbook.cam.network import unwrap
+from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
 
@@ -36,8 +37,7 @@ def cam(model: nn.Module, images: Float[Tensor, "n _ *space"], classes: Classes 
             map is not finite; the message says what and where.
     """
     network = unwrap(model)
-    with torch.no_grad(), evaluating(network), eager(), outputs(network) as seen, HeadWatch() as head:
-        logits = forward(network, images)
+    logits, seen, head = watch(network, images)
     if reason := head.why_not(logits):
         raise ValueError(
             f"cam needs global pooling followed by one linear layer; "
@@ -57,15 +57,3 @@ def weighted_sum(weights: Float[Tensor, "n k K"], maps: Float[Tensor, "n K *spac
     with torch.autocast(maps.device.type, enabled=False):
         precise = torch.promote_types(maps.dtype, torch.float32)
         return (weights.to(precise) @ maps.flatten(2).to(precise)).unflatten(2, maps.shape[2:])
-
-
-def require_finite(values: Tensor, activation: Tensor, layer: str) -> None:
-    """Raise a ValueError that names layer and image when a map holds NaN or infinity."""
-    finite = torch.isfinite(values).flatten(1).all(1)
-    if finite.all():
-        return
-    image = int((~finite).nonzero()[0])
-    culprit = "weight" if torch.isfinite(activation[image]).all() else "activation"
-    raise ValueError(
-        f"the map of image {image} is not finite: the {culprit} of layer {layer} is NaN or infinite"
-    )

@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from wsolbook.cam.cam import require_finite
 from wsolbook.cam.network import eager, evaluating, forward, unwrap
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import require_finite, resize
 from wsolbook.types import Maps
 
 Images = Float[Tensor, "n c h w"]
@@ -62,35 +61,6 @@ def insertion(
 def area(curve: Float[Tensor, "*n steps"]) -> Float[Tensor, "*n"]:
     """Return the area under curves over the unit interval, by the trapezoidal rule."""
     return torch.trapezoid(curve, dx=1 / (curve.shape[-1] - 1))
-
-
-def average_drop(model: nn.Module, images: Images, maps: Maps) -> float:
-    """Return by how many percent the probability falls where only the map's part of the image is left.
-
-    Mean of `max(0, before - after) / before` (Chattopadhay et al. 2018, section 4.1.1); lower is better. The
-    image is multiplied by the map, resized and scaled to [0, 1] by minimum and maximum.
-    """
-    before, after = _confidences(model, images, maps)
-    return float(100 * ((before - after).clamp(min=0) / before).mean())
-
-
-def increase(model: nn.Module, images: Images, maps: Maps) -> float:
-    """Return the percentage of maps whose part of the image alone is more convincing than the whole image.
-
-    Chattopadhay et al. 2018, section 4.1.2; higher is better.
-    """
-    before, after = _confidences(model, images, maps)
-    return float(100 * (after > before).double().mean())
-
-
-def _confidences(model: nn.Module, images: Tensor, maps: Maps) -> tuple[Tensor, Tensor]:
-    masks = normalize(_resized(maps, images))
-    before = _probability(model, images, maps.classes)
-    after = [
-        _probability(model, images * masks[:, j, None], maps.classes[:, j : j + 1])
-        for j in range(masks.shape[1])
-    ]
-    return before, torch.cat(after, 1)
 
 
 def _replaced(model: nn.Module, old: Tensor, new: Tensor, maps: Maps, steps: int) -> Tensor:

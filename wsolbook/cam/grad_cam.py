@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from wsolbook.cam.cam import weighted_sum
 from wsolbook.cam.classes import Classes, Score
-from wsolbook.cam.heads import HeadWatch
-from wsolbook.cam.network import eager, evaluating, forward, last_map, last_tokens, name_of, outputs, unwrap
-from wsolbook.cam.record import Reshape, Tape, record
+from wsolbook.cam.layers import default_layer
+from wsolbook.cam.network import evaluating, forward, unwrap
+from wsolbook.cam.record import Reshape, Tape, record, require_same_shape
+from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
 
@@ -51,11 +52,67 @@ def grad_cam(
         TypeError: when the images are not floating point or the classes not integers.
         ValueError: when layer, classes or images do not fit the network, or a map is not finite.
     """
-    tape, output = trace(model, images, layer, reshape, differentiable)
-    return tape.grad_cam(output, classes, counterfactual=counterfactual)
+    tape, output = run(model, images, layer, reshape, differentiable)
+    return grad_cam_of(tape, output, classes, counterfactual=counterfactual)
 
 
-def trace(
+def grad_cam_of(
+    tape: Tape, output: Any, classes: Classes | Score = None, *, counterfactual: bool = False
+) -> Maps:
+    """Compute Grad-CAM from a recorded pass; of `record(..., differentiable=True)`, for use inside a loss.
+
+    Args:
+        tape: from `record`.
+        output: what the network returned inside the block.
+        classes: as in `grad_cam`.
+        counterfactual: as in `grad_cam`.
+
+    Raises:
+        ValueError: when the scores do not depend on the layer, or a map is not finite.
+    """
+    scores, chosen = tape.score(output, classes)
+    with tape.arithmetic():
+        weights = channel_weights(tape, output, scores, None if callable(classes) else chosen)
+        if counterfactual:
+            weights = -weights
+        signed = weighted_sum(weights, tape.activation)
+        return rectified(tape, signed, output, scores, chosen)
+
+
+def channel_weights(
+    tape: Tape, output: Any, scores: Float[Tensor, "n k"], classes: Tensor | None
+) -> Float[Tensor, "n k K"]:
+    """Return the mean gradient of the scores over each channel (equation 1), in float32 at least.
+
+    Where only global pooling and a linear layer follow, it is known without differentiating: the class
+    weights divided by the number of positions.
+
+    Args:
+        tape: from `record`.
+        output: what the network returned inside the block.
+        scores: to be differentiated.
+        classes: whose logits the scores are, `(n, k)`; None if they are something else.
+    """
+    activation = tape.activation
+    precise = torch.promote_types(activation.dtype, torch.float32)
+    linear = tape.class_weights(output)
+    if linear is not None and classes is not None:
+        return linear[classes].to(precise) / activation.shape[2:].numel()
+    return tape.gradients(scores).flatten(3).mean(3, dtype=precise)
+
+
+def rectified(tape: Tape, signed: Tensor, output: Any, scores: Tensor, classes: Tensor) -> Maps:
+    """Keep what speaks for the class (the ReLU of equation 2), beside the network's logits.
+
+    Raises:
+        ValueError: when a map is not finite.
+    """
+    require_finite(signed, tape.activation, tape.layer)
+    logits = output if isinstance(output, Tensor) else scores
+    return Maps(signed.relu(), logits if tape.differentiable else logits.detach(), classes, tape.layer)
+
+
+def run(
     model: nn.Module,
     images: Tensor,
     layer: str | nn.Module | None,
@@ -64,35 +121,10 @@ def trace(
 ) -> tuple[Tape, Any]:
     """Run the network once and return the tape of its layer together with its output."""
     network = unwrap(model)
-    mode = nullcontext() if differentiable else evaluating(network)
-    with mode:
-        if layer is None:
-            layer = default_layer(network, images, reshape)
+    with nullcontext() if differentiable else evaluating(network):
+        layer = default_layer(network, images, reshape) if layer is None else layer
         with record(network, layer, reshape=reshape, differentiable=differentiable) as tape:
-            output = forward(network, images.clone() if images.is_inference() else images)
+            output = forward(network, images)
+    if reshape == "tokens":
+        require_same_shape(tape, images)
     return tape, output
-
-
-_known: WeakKeyDictionary[nn.Module, dict[bool, str]] = WeakKeyDictionary()
-
-
-def default_layer(model: nn.Module, images: Tensor, reshape: Reshape = None) -> str:
-    """Return the layer that `grad_cam` explains when none is given.
-
-    It is the one whose map global pooling reads before the linear layers: `layer4` of a ResNet. Without
-    global pooling it is the last one whose output still has more than one position and is no pooled copy of
-    an earlier map: `features.29`, the last ReLU, of VGG-16. With `reshape` it is the normalization that feeds
-    the last attention.
-    """
-    network, tokens = unwrap(model), reshape is not None
-    names = _known.setdefault(network, {})
-    if tokens not in names:
-        with torch.no_grad(), evaluating(network), eager(), outputs(network) as seen, HeadWatch() as head:
-            forward(network, images[:1])
-            if tokens:
-                names[tokens] = last_tokens(seen)
-            else:
-                names[tokens] = (
-                    name_of(head.map, seen) if head.linears and head.map is not None else last_map(seen)
-                )
-    return names[tokens]

@@ -17,11 +17,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from wsolbook.cam.cam import require_finite
 from wsolbook.cam.classes import Classes, Score, score
 from wsolbook.cam.grad_cam import grad_cam
-from wsolbook.cam.network import eager, evaluating, forward, unwrap
+from wsolbook.cam.network import eager, evaluating, forward, require_visible, unwrap
 from wsolbook.cam.record import Reshape
+from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
 Images = Float[Tensor, "n _ *space"]
@@ -90,9 +90,17 @@ def pixel_gradients(
 
     Raises:
         TypeError: when the images are not floating point or the classes not integers.
-        ValueError: when classes or images do not fit the network, or a gradient is not finite.
+        ValueError: when classes or images do not fit the network, its ReLUs cannot be seen because it is
+            scripted, traced or exported, a layer is quantized, or a gradient is not finite.
     """
     network = unwrap(model)
+    if rule != "backprop":
+        require_visible(network)
+    for name, module in network.named_modules():
+        if ".quantized." in type(module).__module__:
+            raise ValueError(
+                f"layer {name} is quantized and has no gradient: explain the network as it was before"
+            )
     with torch.inference_mode(False), torch.enable_grad(), evaluating(network), eager():
         pixels = images.clone().detach().requires_grad_()
         with ReplaceReLU(rule):

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsolbook.cam.cam import require_finite
 from wsolbook.cam.classes import Classes, Score, score
 from wsolbook.cam.network import eager, evaluating, forward, unwrap
+from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from math import isqrt
+from threading import get_ident
 from typing import Any, Literal
 
 import torch
@@ -17,11 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wsolbook.cam.cam import require_finite, weighted_sum
 from wsolbook.cam.classes import Classes, Score, score
-from wsolbook.cam.heads import HeadWatch
-from wsolbook.cam.network import eager, locate, unwrap
-from wsolbook.types import Maps
+from wsolbook.cam.heads import HeadWatch, version
+from wsolbook.cam.layers import locate
+from wsolbook.cam.network import alone, eager, require_visible, unwrap
 
 Reshape = Literal["tokens"] | tuple[int, int] | Callable[[Tensor], Tensor] | None
 
@@ -38,12 +38,15 @@ class Tape:
         self.layer = layer
         self.differentiable = differentiable
         self._reshape = reshape
+        self._thread = get_ident()
         self._head = HeadWatch()
         self._leaf: Tensor | None = None
         self._passed_on: Tensor | None = None
 
-    def _capture(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+    def _capture(self, module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
         """Start the graph here: the forward hook of the layer."""
+        if get_ident() != self._thread:  # a plain call of the same network
+            return None
         if not isinstance(output, Tensor):
             raise ValueError(
                 f"layer {self.layer} returns a {type(output).__name__}, not a tensor; choose one inside it"
@@ -80,56 +83,22 @@ class Tape:
         maps = as_map(found.flatten(0, 1), self._reshape, self.layer)
         return maps.unflatten(0, found.shape[:2]).transpose(0, 1)
 
-    def weights(self, output: Any, classes: Classes | Score = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean gradient of each channel `(n, k, K)`, the scores and their classes, both `(n, k)`.
+    def class_weights(self, output: Any) -> Float[Tensor, "c K"] | None:
+        """Return the weights of the linear layer if only global pooling and this layer follow; else None."""
+        read = self._head.map
+        untouched = read is not None and read is self._passed_on and version(read) == 0
+        return self._head.weight() if untouched and not self._head.why_not(output) else None
 
-        Where only global pooling and a linear layer follow, it is known without differentiating: the
-        class weights divided by the number of positions.
-        """
+    def score(self, output: Any, classes: Classes | Score) -> tuple[Tensor, Tensor]:
+        """Return the scores to differentiate and their classes, both `(n, k)`; see `classes.score`."""
         with torch.inference_mode(False), torch.enable_grad():
-            scores, chosen = score(classes, output)
-        with self.arithmetic():
-            precise = torch.promote_types(self.activation.dtype, torch.float32)
-            if self._pooled_head(output) and not callable(classes):
-                weights = self._head.weight()[chosen].to(precise) / self.activation.shape[2:].numel()
-            else:
-                weights = self.gradients(scores).flatten(3).mean(3, dtype=precise)
-        return weights, scores, chosen
-
-    def grad_cam(self, output: Any, classes: Classes | Score = None, *, counterfactual: bool = False) -> Maps:
-        """Compute Grad-CAM from the recorded pass; see `wsolbook.cam.grad_cam`.
-
-        Args:
-            output: what the network returned inside the block.
-            classes: as in `grad_cam`.
-            counterfactual: explain the negated score.
-        """
-        weights, scores, chosen = self.weights(output, classes)
-        with self.arithmetic():
-            signed = weighted_sum(-weights if counterfactual else weights, self.activation)
-            return self.rectified(signed, output, scores, chosen)
-
-    def rectified(self, signed: Tensor, output: Any, scores: Tensor, chosen: Tensor) -> Maps:
-        """Keep the positive part of signed maps and put it together with the network's logits.
-
-        Raises:
-            ValueError: when a map is not finite.
-        """
-        require_finite(signed, self.activation, self.layer)
-        logits = output if isinstance(output, Tensor) else scores
-        return Maps(signed.relu(), logits if self.differentiable else logits.detach(), chosen, self.layer)
+            return score(classes, output)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Inside the block, arithmetic on activations and gradients builds a graph only if it shall."""
         with torch.inference_mode(False), torch.set_grad_enabled(self.differentiable):
             yield
-
-    def _pooled_head(self, output: Any) -> bool:
-        """Say whether nothing but global pooling and a linear layer came between the layer and the output."""
-        read = self._head.map
-        untouched = read is not None and read is self._passed_on and read._version == 0
-        return untouched and not self._head.why_not(output)
 
     def _reached(self) -> Tensor:
         if self._leaf is None:
@@ -147,6 +116,8 @@ def record(
     under `torch.no_grad`, `torch.inference_mode` and autocast, with frozen parameters, for compiled networks
     (which run uncompiled inside the block) and under DDP. The block leaves behind no hook, no gradient and no
     changed flag. The network runs in the mode it is in: call `model.eval()` unless you mean otherwise.
+    Threads may share a network: a block, and every method of this package, waits until those of other threads
+    on the same network have ended.
 
     Args:
         model: the network.
@@ -159,9 +130,12 @@ def record(
     Raises:
         ValueError: when the network has no such layer, or its output is no map.
     """
-    name, module = locate(unwrap(model), layer)
+    network = unwrap(model)
+    require_visible(network)
+    name, module = locate(network, layer)
     tape = Tape(name, reshape, differentiable)
     with ExitStack() as stack:
+        stack.enter_context(alone(network))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(differentiable))
         stack.enter_context(eager())
@@ -192,6 +166,16 @@ def as_map(tensor: Tensor, reshape: Reshape, layer: str) -> Float[Tensor, "n K *
         hint = 'pass reshape="tokens"' if len(shape) == 3 else "choose an earlier layer"
         raise ValueError(f"layer {layer} returns {shape}, not a map (n, channels, height, width): {hint}")
     return tensor
+
+
+def require_same_shape(tape: Tape, images: Tensor) -> None:
+    """Raise a ValueError when a grid of tokens is not as high and wide, in proportion, as the images are."""
+    (height, width), (h, w) = images.shape[-2:], tape.activation.shape[-2:]
+    if abs(h * width - w * height) >= max(height, width):
+        raise ValueError(
+            f"the tokens of layer {tape.layer} were read as {h} x {w}, which images of {height} x {width} "
+            "are not (windows of a larger grid?): name another layer, or pass the grid, or a function, as reshape"
+        )
 
 
 def square_grid(tokens: int, layer: str) -> tuple[int, int]:

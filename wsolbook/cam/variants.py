@@ -1,7 +1,8 @@
-"""Five relatives of Grad-CAM: the same recorded pass, another rule from activation and gradient to map."""
+"""Relatives of Grad-CAM: the same recorded pass, another rule from activation and gradients to the map."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -11,92 +12,77 @@ from torch import Tensor, nn
 
 from wsolbook.cam.cam import weighted_sum
 from wsolbook.cam.classes import Classes, Score, score
-from wsolbook.cam.grad_cam import trace
+from wsolbook.cam.grad_cam import rectified, run
 from wsolbook.cam.network import eager, evaluating, forward, unwrap
 from wsolbook.cam.record import Reshape
 from wsolbook.types import Maps
 
 Images = Float[Tensor, "n _ *space"]
 Layer = str | nn.Module | None
-# From activation (n, 1, K, positions) and gradient (n, k, K, positions) to signed map (n, k, positions).
-Rule = Callable[[Tensor, Tensor], Tensor]
+Rule = Callable[[Float[Tensor, "n 1 K p"], Float[Tensor, "n k K p"]], Float[Tensor, "n k p"]]
 
 
-def hires_cam(
-    model: nn.Module,
-    images: Images,
-    classes: Classes | Score = None,
-    layer: Layer = None,
-    *,
-    reshape: Reshape = None,
-) -> Maps:
+def by_rule(rule: Rule) -> Callable[..., Maps]:
+    """Make a method of a rule from activation and gradients, positions flattened, to signed maps."""
+
+    def method(
+        model: nn.Module,
+        images: Images,
+        classes: Classes | Score = None,
+        layer: Layer = None,
+        *,
+        reshape: Reshape = None,
+    ) -> Maps:
+        tape, output = run(model, images, layer, reshape)
+        scores, chosen = tape.score(output, classes)
+        with tape.arithmetic():
+            activation, gradients = tape.activation, tape.gradients(scores)
+            precise = torch.promote_types(activation.dtype, torch.float32)
+            flat = rule(activation.flatten(2)[:, None].to(precise), gradients.flatten(3).to(precise))
+            return rectified(tape, flat.unflatten(2, activation.shape[2:]), output, scores, chosen)
+
+    method.__name__ = method.__qualname__ = rule.__name__
+    method.__doc__ = f"{inspect.getdoc(rule)}\n\nArguments, result and errors are those of `grad_cam`."
+    return method
+
+
+@by_rule
+def hires_cam(activation: Tensor, gradients: Tensor) -> Tensor:
     """Compute HiRes-CAM (Draelos and Carin 2020): `ReLU(sum_k G^k A^k)`, the gradient not averaged.
 
-    Arguments, result and errors are those of `grad_cam`; on a network that ends in global average pooling
-    and a linear layer so is the map.
+    On a network that ends in global average pooling and a linear layer it is Grad-CAM.
     """
-    return _by_rule(model, images, classes, layer, reshape, lambda a, g: (g * a).sum(2))
+    return (gradients * activation).sum(2)
 
 
-def layer_cam(
-    model: nn.Module,
-    images: Images,
-    classes: Classes | Score = None,
-    layer: Layer = None,
-    *,
-    reshape: Reshape = None,
-) -> Maps:
-    """Compute LayerCAM (Jiang et al. 2021): `ReLU(sum_k ReLU(G^k) A^k)`, meant for early layers too.
-
-    Arguments, result and errors are those of `grad_cam`.
-    """
-    return _by_rule(model, images, classes, layer, reshape, lambda a, g: (g.relu() * a).sum(2))
+@by_rule
+def layer_cam(activation: Tensor, gradients: Tensor) -> Tensor:
+    """Compute LayerCAM (Jiang et al. 2021): `ReLU(sum_k ReLU(G^k) A^k)`, meant for early layers too."""
+    return (gradients.relu() * activation).sum(2)
 
 
-def xgrad_cam(
-    model: nn.Module,
-    images: Images,
-    classes: Classes | Score = None,
-    layer: Layer = None,
-    *,
-    reshape: Reshape = None,
-) -> Maps:
+@by_rule
+def xgrad_cam(activation: Tensor, gradients: Tensor) -> Tensor:
     """Compute XGrad-CAM (Fu et al. 2020, equation 8): channel weights `sum G^k A^k / sum A^k`.
 
-    A channel whose activations sum to zero gets weight zero. Arguments, result and errors are those of
-    `grad_cam`.
+    A channel whose activations sum to zero gets weight zero.
     """
-
-    def rule(a: Tensor, g: Tensor) -> Tensor:
-        total = a.sum(3, keepdim=True)
-        weights = (g * a).sum(3, keepdim=True) / torch.where(total == 0, torch.inf, total)
-        return (weights * a).sum(2)
-
-    return _by_rule(model, images, classes, layer, reshape, rule)
+    total = activation.sum(3, keepdim=True)
+    weights = (gradients * activation).sum(3, keepdim=True) / torch.where(total == 0, torch.inf, total)
+    return (weights * activation).sum(2)
 
 
-def grad_cam_plus_plus(
-    model: nn.Module,
-    images: Images,
-    classes: Classes | Score = None,
-    layer: Layer = None,
-    *,
-    reshape: Reshape = None,
-) -> Maps:
+@by_rule
+def grad_cam_plus_plus(activation: Tensor, gradients: Tensor) -> Tensor:
     """Compute Grad-CAM++ (Chattopadhay et al. 2018, equations 14 and 19).
 
     The score is the exponential of the logit, so the higher derivatives are powers of the gradient G:
     `alpha = G^2 / (2 G^2 + sum A G^3) = 1 / (2 + sum A G)`, and `w_k = sum alpha ReLU(G)`. The common factor
-    `exp(logit)` of the weights scales a map as a whole; it would overflow, so it is left out. Arguments,
-    result and errors are those of `grad_cam`.
+    `exp(logit)` of the weights scales a map as a whole; it would overflow, so it is left out.
     """
-
-    def rule(a: Tensor, g: Tensor) -> Tensor:
-        below = 2 + a.sum(3, keepdim=True) * g
-        weights = (g.relu() / torch.where(below == 0, torch.inf, below)).sum(3, keepdim=True)
-        return (weights * a).sum(2)
-
-    return _by_rule(model, images, classes, layer, reshape, rule)
+    below = 2 + activation.sum(3, keepdim=True) * gradients
+    weights = (gradients.relu() / torch.where(below == 0, torch.inf, below)).sum(3, keepdim=True)
+    return (weights * activation).sum(2)
 
 
 def score_cam(
@@ -112,19 +98,11 @@ def score_cam(
 
     Each channel, resized and scaled into [0, 1], masks the image; the rise of the score over that of an
     all-zero image, softmaxed over channels, is its weight. It costs a forward pass for each of the K
-    channels. Result and errors are those of `grad_cam`.
-
-    Args:
-        model: the network.
-        images: network input, `(n, channels, h, w)`.
-        classes: as in `grad_cam`.
-        layer: as in `grad_cam`.
-        reshape: as in `grad_cam`.
-        batch_size: masked images in one forward pass.
+    channels; `batch_size` masked images share one. All else is as in `grad_cam`.
     """
     network = unwrap(model)
-    tape, output = trace(model, images, layer, reshape)
     with torch.no_grad(), evaluating(network), eager():
+        tape, output = run(network, images, layer, reshape)
         scores, chosen = score(classes, output)
         wanted = classes if callable(classes) else chosen
 
@@ -138,7 +116,8 @@ def score_cam(
                 scored(picture * _masks(part, picture.shape[1:]), i) for part in channels.split(batch_size)
             ]
             weights.append((torch.cat(rises) - scored(torch.zeros_like(picture)[None], i)).softmax(0).T)
-        return tape.rectified(weighted_sum(torch.stack(weights), tape.activation), output, scores, chosen)
+        signed = weighted_sum(torch.stack(weights), tape.activation)
+        return rectified(tape, signed, output, scores, chosen)
 
 
 def _masks(channels: Float[Tensor, "K *space"], size: torch.Size) -> Float[Tensor, "K 1 *size"]:
@@ -148,16 +127,3 @@ def _masks(channels: Float[Tensor, "K *space"], size: torch.Size) -> Float[Tenso
     lifted = large - large.flatten(1).amin(1).view(-1, 1, *[1] * len(size))
     peak = lifted.flatten(1).amax(1).view(-1, 1, *[1] * len(size))
     return lifted / torch.where(peak == 0, 1, peak)
-
-
-def _by_rule(
-    model: nn.Module, images: Tensor, classes: Classes | Score, layer: Layer, reshape: Reshape, rule: Rule
-) -> Maps:
-    tape, output = trace(model, images, layer, reshape)
-    with torch.inference_mode(False), torch.enable_grad():
-        scores, chosen = score(classes, output)
-    with tape.arithmetic():
-        activation, gradients = tape.activation, tape.gradients(scores)
-        precise = torch.promote_types(activation.dtype, torch.float32)
-        flat = rule(activation.flatten(2)[:, None].to(precise), gradients.flatten(3).to(precise))
-        return tape.rectified(flat.unflatten(2, activation.shape[2:]), output, scores, chosen)
