@@ -174,7 +174,7 @@ def require_same_shape(tape: Tape, images: Tensor) -> None:
     if abs(h * width - w * height) >= max(height, width):
         raise ValueError(
             f"the tokens of layer {tape.layer} were read as {h} x {w}, which images of {height} x {width} "
-            "are not (windows of a larger grid?): name another layer, or pass the grid, or a function, as reshape"
+            "are not (windows of a larger grid?): name another layer, or pass the grid or a function"
         )
 
 
