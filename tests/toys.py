@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from wsolbook.data.sampling import counter
+from wsolbook.data.counters import seed_of
 from wsolbook.types import Batch, Network
 
 
@@ -26,7 +26,7 @@ class ToySamples:
         for i in index:
             if i in self.broken:
                 raise OSError(f"picture-{i}.jpg cannot be read")
-            noise = torch.Generator().manual_seed(counter(self.seed, -1 if epoch is None else epoch, i))
+            noise = torch.Generator().manual_seed(seed_of(self.seed, -1 if epoch is None else epoch, i))
             image = 0.3 * torch.randn(3, 4, 4, generator=noise)
             image[i % 3] += 1
             images.append(image * (float("nan") if i == self.poisoned and epoch is not None else 1))

@@ -1,5 +1,6 @@
 """Helpers that write miniature data sets."""
 
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -15,6 +16,11 @@ def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def real_root(name: str) -> Path:
+    """Return the folder `data/NAME` of real pictures."""
+    return Path(os.environ["WSOLBOOK_REAL"]) / "data" / name
 
 
 def xml(size, things) -> str:

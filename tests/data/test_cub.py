@@ -4,10 +4,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from trees import real_root, write
 
 from wsolbook.data.cub import COUNTS, CUB, corners_of, rectangles_of
-from wsolbook.data.pictures import real_root
-from wsolbook.data.wsolevaluation import metadata_of, read_metadata
+from wsolbook.data.formats import read_table
+from wsolbook.data.images import full_size, read_image
+from wsolbook.data.pictures import clip
+from wsolbook.data.wsolevaluation import read_metadata
 
 
 def test_split_names_and_labels(cub_tree):
@@ -68,8 +71,14 @@ def test_lists_that_contradict_each_other(cub_tree):
     with pytest.raises(ValueError, match="do not name the same images"):
         CUB(cub_tree)
     (cub_tree / "bounding_boxes.txt").write_text("1 1 1 2\n")
-    with pytest.raises(ValueError, match=r"bounding_boxes\.txt, line 1: expected 5 fields, got 4"):
+    with pytest.raises(ValueError, match=r"bounding_boxes\.txt, line 1: 4 fields, expected 5"):
         CUB(cub_tree)
+
+
+def test_a_split_value_that_is_neither_train_nor_test(cub_tree):
+    write(cub_tree / "train_test_split.txt", "1 1\n2 2\n3 0\n")
+    with pytest.raises(ValueError, match=r"train_test_split\.txt: 1 is train, 0 is test, nothing is 2"):
+        CUB(cub_tree, "test")
 
 
 def test_unknown_options(cub_tree):
@@ -91,7 +100,9 @@ def test_official_lists_and_boxes_equal_the_published_metadata():
         assert len(data) == len(published.ids) == count
         assert len(data.classes) == 200
         corners = corners_of(data.rectangles, inclusive=False)
-        sizes = torch.tensor([published.sizes[name] for name in data.names])
+        rows = read_table(metadata / "wsolevaluation_CUB" / split / "image_sizes.txt", 3, separator=",")
+        size_of = {name: (int(width), int(height)) for name, width, height in rows}
+        sizes = torch.tensor([size_of[name] for name in data.names])
         corners[:, 2:] = corners[:, 2:].minimum(sizes - 1)
         assert corners.tolist() == [list(published.boxes[name][0]) for name in data.names]
         assert data.numbers.tolist() == [published.labels[name] for name in data.names]
@@ -102,9 +113,8 @@ def test_official_lists_and_boxes_equal_the_published_metadata():
 def test_real_subset_equals_the_published_metadata(split, count):
     data = CUB(real_root("CUB_200_2011"), split)
     published = read_metadata(data.root.parents[1] / "metadata" / "wsolevaluation_CUB" / split)
-    ours = metadata_of(data, data.root / "images")
-    assert len(ours.ids) == count
-    for name in ours.ids:
-        assert ours.boxes[name] == published.boxes[name]
-        assert ours.sizes[name] == published.sizes[name]
-        assert ours.labels[name] == published.labels[name]
+    assert len(data) == count
+    for i, name in enumerate(data.names):
+        box = clip(data.boxes(i), full_size(read_image(data.path(i))))
+        assert box.tolist() == [list(published.boxes[name][0])]
+        assert data.labels(i).tolist() == [published.labels[name]]

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from trees import picture, write
 
-from wsolbook.data import coco
+from wsolbook.data import formats
 from wsolbook.data.folder import Folder
 
 
@@ -107,6 +107,12 @@ def test_coco_that_is_not(annotations):
         Folder.from_coco(annotations, annotations.parent)
 
 
+def test_coco_classes_of_one_name_are_refused(annotations):
+    write(annotations, annotations.read_text().replace("brush", "person"))
+    with pytest.raises(ValueError, match=r"instances\.json: two classes have the same name"):
+        Folder.from_coco(annotations, annotations.parent)
+
+
 def compress(counts):
     """Write run lengths as text, the inverse of what is tested."""
     text = ""
@@ -128,13 +134,13 @@ def test_run_lengths_as_text():
     counts = np.diff([0, *edges, flat.size]).tolist()
     counts = counts if flat[0] == 0 else [0, *counts]
     for form in (counts, compress(counts)):
-        read = coco.region_mask({"size": [37, 53], "counts": form}, (53, 37))
+        read = formats.region_mask({"size": [37, 53], "counts": form}, (53, 37))
         assert (read.numpy().astype(bool) == mask).all()
 
 
 def test_run_lengths_that_do_not_fill_the_picture():
     with pytest.raises(ValueError, match="add up to 5, not 2 x 3"):
-        coco.region_mask({"size": [2, 3], "counts": [5]}, (3, 2))
+        formats.region_mask({"size": [2, 3], "counts": [5]}, (3, 2))
 
 
 def test_a_broken_picture_raises_with_file_and_index(animals):

@@ -7,8 +7,7 @@ import scipy.io
 import torch
 from trees import write
 
-from wsolbook.data.ilsvrc import ILSVRC
-from wsolbook.data.synsets import Numbering, Synsets, read_synsets
+from wsolbook.data.ilsvrc import ILSVRC, Numbering, Synsets, read_synsets
 
 
 def devkit(root, order=("n03", "n01", "n02")):
@@ -47,12 +46,8 @@ def test_a_devkit_s_ground_truth_is_converted(ilsvrc_tree):
     devkit(ilsvrc_tree.parent)
     (ilsvrc_tree / "LOC_synset_mapping.txt").unlink()
     (ilsvrc_tree / "map_clsloc.txt").unlink()
-    for folder in (ilsvrc_tree / "Data" / "CLS-LOC" / "train").iterdir():
-        folder.rename(ilsvrc_tree / f"gone-{folder.name}")
-    (ilsvrc_tree / "Data" / "CLS-LOC" / "train").rmdir()
     data = ILSVRC(ilsvrc_tree, "val")
     assert data.numbers.tolist() == [0, 2]
-    assert data.synsets.words["n01"] == "word n01"
 
 
 def test_the_three_numberings(tmp_path):

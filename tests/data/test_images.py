@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from wsolbook.data.images import LARGE, full_size, read_image, read_mask
+from wsolbook.data.images import LARGE, full_size, read_gray, read_image, read_mask
 
 
 def pixels(image):
@@ -51,16 +51,18 @@ def test_transparent_palette_entry_shows_white(tmp_path):
     assert (read.getpixel((0, 0)), read.getpixel((1, 0))) == ((0, 128, 0), (255, 255, 255))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_as_pillow_turns_it(tmp_path, orientation):
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_exif_orientation_as_pillow_turns_it(tmp_path, orientation, suffix):
     noise = np.random.default_rng(orientation).integers(0, 255, (5, 8, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     exif = image.getexif()
     exif[0x0112] = orientation
-    image.save(tmp_path / "turned.png", exif=exif)
-    with Image.open(tmp_path / "turned.png") as stored:
+    path = tmp_path / f"turned.{suffix}"
+    image.save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    with Image.open(path) as stored:
         expected = ImageOps.exif_transpose(stored)
-    read = read_image(tmp_path / "turned.png")
+    read = read_image(path)
     assert (pixels(read) == pixels(expected)).all()
     assert full_size(read) == expected.size
 
@@ -85,6 +87,29 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, suffix, keep):
     cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(OSError, match=f"cut.{suffix}"):
         read_image(cut)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask, read_gray])
+def test_every_flipped_bit_of_a_png_is_refused(tmp_path, read):
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    start = whole.index(b"IDAT") + 4
+    (length,) = struct.unpack(">I", whole[start - 8 : start - 4])
+    for bit in np.random.default_rng(1).choice(length * 8, 200, replace=False).tolist():
+        damaged = bytearray(whole)
+        damaged[start + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"a\.png: damaged"):
+            read(path)
+
+
+def test_a_format_that_needs_another_program_is_not_opened(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(OSError, match=r"a\.jpg: not an image"):
+        read_image(tmp_path / "a.jpg")
 
 
 def test_missing_file_and_folder_are_named(tmp_path):

@@ -10,7 +10,6 @@ from wsolbook.data.augment import (
     apply,
     center_crop,
     color_jitter,
-    generator,
     random_crop,
     random_flip,
     random_long_side,
@@ -18,6 +17,7 @@ from wsolbook.data.augment import (
     random_scale,
     short_side,
 )
+from wsolbook.data.counters import generator
 from wsolbook.data.cub import CUB
 from wsolbook.data.transforms import (
     MEAN,

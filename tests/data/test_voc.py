@@ -5,11 +5,10 @@ import pytest
 import scipy.io
 import torch
 from PIL import Image
-from trees import write, xml
+from trees import real_root, write, xml
 
 from wsolbook.data import voc
 from wsolbook.data.fetch.prepare import read_sbd, trainaug
-from wsolbook.data.pictures import real_root
 from wsolbook.data.voc import CLASSES, VOC
 from wsolbook.types import Samples
 
@@ -110,6 +109,22 @@ def test_damaged_annotation_is_named(voc_tree):
     write(path, xml((40, 20), [("cat", ("a", 1, 2, 3), "")]))
     with pytest.raises(OSError, match=r"2007_000001\.xml"):
         VOC(voc_tree)
+
+
+def test_every_bad_annotation_is_named(voc_tree):
+    write(voc_tree / "Annotations" / "2007_000001.xml", xml((40, 20), [("unicorn", (1, 1, 2, 2), "")]))
+    (voc_tree / "Annotations" / "2007_000002.xml").unlink()
+    with pytest.raises(
+        OSError, match=r"2 of 2 annotations are bad: .*000001\.xml: 'unicorn' is not a class.*000002\.xml"
+    ):
+        VOC(voc_tree)
+
+
+def test_a_mask_folder_that_is_gone(voc_tree):
+    (voc_tree / "SegmentationClass").rename(voc_tree / "gone")
+    with pytest.raises(FileNotFoundError, match=r"masks not found: .*SegmentationClass is not a folder"):
+        VOC(voc_tree, "val")
+    assert not VOC(voc_tree, "trainaug").has_masks
 
 
 def test_no_voc_at_all(tmp_path):

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import torch
 import tyro
 
-from wsolbook.data import cub, ilsvrc, voc
 from wsolbook.data.fetch import download, prepare
 from wsolbook.data.fetch.archives import extract
 from wsolbook.data.fetch.verify import verify
-from wsolbook.data.folder import Folder
-from wsolbook.data.pictures import Pictures
+from wsolbook.data.sets import COUNTS, open_split
 from wsolbook.files import atomic
 
-# Name: how to open a split, and how many pictures the official splits have.
-SETS: dict[str, tuple[Callable[..., Pictures], dict[str, int]]] = {
-    "voc2012": (voc.VOC, voc.COUNTS),
-    "cub": (cub.CUB, cub.COUNTS),
-    "ilsvrc2012": (ilsvrc.ILSVRC, ilsvrc.COUNTS),
-    "folder": (lambda root, split, **options: Folder(root, **options), {}),
-}
 Name = Literal["voc2012", "cub", "ilsvrc2012", "folder"]
 
 
@@ -42,6 +32,19 @@ class Download:
     root: Path = Path("data")
     unpack: bool = True
 
+    def run(self) -> int:
+        """Fetch, check, unpack."""
+        for archive in download.MANIFESTS[self.name]:
+            if archive.provides and (self.root / archive.provides).exists():
+                print(f"{archive.name}: {self.root / archive.provides} is there already")
+                continue
+            path = download.fetch(archive, self.root)
+            print(f"{path}: {archive.size:,} bytes, {archive.digest.split(':')[0]} as in the manifest")
+            if self.unpack and archive.provides:
+                extract(path, self.root)
+                print(f"{self.root / archive.provides}: unpacked")
+        return 0
+
 
 @dataclass(frozen=True)
 class Prepare:
@@ -54,6 +57,18 @@ class Prepare:
 
     name: tyro.conf.Positional[Literal["voc2012", "ilsvrc2012"]]
     root: Path = Path("data")
+
+    def run(self) -> int:
+        """Write the layout."""
+        if self.name == "ilsvrc2012":
+            prepare.unpack_ilsvrc(self.root, self.root / "ILSVRC")
+            print(f"{self.root / 'ILSVRC'}: ready")
+            return 0
+        count, official = prepare.trainaug(self.root, self.root), COUNTS["voc2012"]["trainaug"]
+        print(f"trainaug: {count:,} pictures")
+        if count != official:
+            raise ValueError(f"trainaug has {count:,} pictures, the official one {official:,}")
+        return 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,18 @@ class Verify:
     split: str = "train"
     subset: bool = False
     processes: int = 1
+
+    def run(self) -> int:
+        """Look at every file."""
+        expected = None if self.subset else COUNTS.get(self.name, {}).get(self.split)
+        seen = verify(open_split(self.name, self.root, self.split), expected, self.processes)
+        print(
+            *seen.problems,
+            f"{seen.checked:,} pictures, {seen.boxes:,} boxes, {seen.masks:,} masks, "
+            f"{len(seen.problems)} problems",
+            sep="\n",
+        )
+        return 1 if seen.problems else 0
 
 
 @dataclass(frozen=True)
@@ -95,87 +122,20 @@ class Show:
     count: int = 24
     size: int = 224
 
+    def run(self) -> int:
+        """Draw the sheet."""
+        from wsolbook.show.contact_sheet import contact_sheet
 
-Options = (
-    Annotated[Download, tyro.conf.subcommand("download")]
-    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
-    | Annotated[Verify, tyro.conf.subcommand("verify")]
-    | Annotated[Show, tyro.conf.subcommand("show")]
-)
-
-
-def data(options: Options) -> int:
-    """Run one of the four."""
-    return RUN[type(options)](options)
-
-
-def run_download(options: Download) -> int:
-    """Fetch, check, unpack."""
-    for archive in download.MANIFESTS[options.name]:
-        if archive.provides and (options.root / archive.provides).exists():
-            print(f"{archive.name}: {options.root / archive.provides} is there already")
-            continue
-        path = download.fetch(archive, options.root)
-        print(f"{path}: {archive.size:,} bytes, {archive.digest.split(':')[0]} as in the manifest")
-        if options.unpack and archive.provides:
-            extract(path, options.root)
-            print(f"{options.root / archive.provides}: unpacked")
-    return 0
-
-
-def run_prepare(options: Prepare) -> int:
-    """Write the layout."""
-    if options.name == "ilsvrc2012":
-        prepare.unpack_ilsvrc(options.root, options.root / "ILSVRC")
-        print(f"{options.root / 'ILSVRC'}: ready")
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+        samples = open_split(self.name, self.root, self.split, size=self.size)
+        spread = torch.linspace(0, len(samples) - 1, min(self.count, len(samples))).round().long().tolist()
+        with atomic(self.out) as temporary:
+            contact_sheet(samples, spread).save(temporary)
+        print(f"{self.out}: {len(spread)} of {len(samples):,} pictures")
         return 0
-    count = prepare.trainaug(options.root, options.root)
-    print(f"trainaug: {count:,} pictures")
-    if count != voc.COUNTS["trainaug"]:
-        raise ValueError(f"trainaug has {count:,} pictures, the official one {voc.COUNTS['trainaug']:,}")
-    return 0
 
 
-def run_verify(options: Verify) -> int:
-    """Look at every file."""
-    samples, counts = open_split(options.name, options.root, options.split)
-    findings = verify(samples, None if options.subset else counts.get(options.split), options.processes)
-    for problem in findings.problems:
-        print(problem)
-    print(
-        f"{findings.checked:,} pictures, {findings.boxes:,} boxes, {findings.masks:,} masks, "
-        f"{len(findings.problems)} problems"
-    )
-    return 1 if findings.problems else 0
-
-
-def run_show(options: Show) -> int:
-    """Draw the sheet."""
-    from wsolbook.show.contact_sheet import contact_sheet
-
-    samples, _ = open_split(options.name, options.root, options.split, size=options.size)
-    if options.count < 1:
-        raise ValueError(f"count must be at least 1, got {options.count}")
-    spread = torch.linspace(0, len(samples) - 1, min(options.count, len(samples))).round().long().tolist()
-    with atomic(options.out) as temporary:
-        contact_sheet(samples, spread).save(temporary)
-    print(f"{options.out}: {len(spread)} of {len(samples):,} pictures")
-    return 0
-
-
-def open_split(name: str, root: Path, split: str, **options: Any) -> tuple[Pictures, dict[str, int]]:
-    """Return a data set and its official counts.
-
-    Raises:
-        OSError, ValueError: as the data set does.
-    """
-    build, counts = SETS[name]
-    return build(root, split, **options), counts
-
-
-RUN: dict[type, Callable[[Any], int]] = {
-    Download: run_download,
-    Prepare: run_prepare,
-    Verify: run_verify,
-    Show: run_show,
-}
+def data(options: Download | Prepare | Verify | Show) -> int:
+    """Run one of the four."""
+    return options.run()

@@ -268,7 +268,7 @@ def _open(options: Evaluate, split: str) -> Samples:
         from wsolbook.data.critters import Critters
 
         return Critters(options.number, options.preset, seed=options.seed, split=split)
-    from wsolbook.commands.data import open_split
+    from wsolbook.data.sets import open_split
 
     view = "warp" if options.metric in ("box", "pxap") else "original"
-    return open_split(options.data, options.root, split, view=view)[0]
+    return open_split(options.data, options.root, split, view=view)

@@ -173,10 +173,10 @@ def open_data(options: Maps) -> Samples:
         from wsolbook.data.critters import Critters
 
         return Critters(options.number, options.preset, seed=options.seed, split=options.split)
-    from wsolbook.commands.data import open_split
+    from wsolbook.data.sets import open_split
 
     view: dict[str, Any] = {"size": options.size} if options.size else {"view": "original"}
-    return open_split(options.data, options.root, options.split, **view)[0]
+    return open_split(options.data, options.root, options.split, **view)
 
 
 def shard(text: str) -> tuple[int, int]:

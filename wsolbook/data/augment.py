@@ -6,9 +6,7 @@ augmentation is a tuple of steps. Nothing here touches torch's global generator.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,16 +19,6 @@ from torchvision.transforms.v2 import functional as F
 from wsolbook.data.transforms import IGNORE, MEAN, Sample
 
 Step = Callable[[Sample, Generator], Sample]
-
-
-def generator(seed: int, epoch: int, index: int) -> Generator:
-    """Return the private generator of sample `index` in `epoch`.
-
-    A hash of the three numbers seeds it, so neighbors are unrelated and neither the number of workers nor
-    the point where a run was stopped changes what a sample looks like.
-    """
-    digest = hashlib.blake2b(struct.pack("<3q", seed, epoch, index), digest_size=8).digest()
-    return Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
 def apply(steps: Sequence[Step], sample: Sample, generator: Generator) -> Sample:

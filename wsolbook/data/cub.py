@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from wsolbook.data.formats import read_table
 from wsolbook.data.images import read_mask
-from wsolbook.data.pictures import Options, Pictures, find_root, read_lines
+from wsolbook.data.pictures import Loading, Pictures, find_root
 
 COUNTS = {"train": 5994, "test": 5794}
 LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "bounding_boxes.txt")
@@ -29,7 +30,7 @@ class CUB(Pictures):
         masks: evaluation masks from the separate segmentation archive (folder `segmentations` beside
             images.txt or beside the root): pixels that at least this share of annotators marked, in (0, 1];
             None carries no masks.
-        **options: see `wsolbook.data.pictures.Options`.
+        **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
         OSError: when a list is missing; naming it.
@@ -45,7 +46,7 @@ class CUB(Pictures):
         *,
         corners: Literal["protocol", "inclusive"] = "protocol",
         masks: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Loading],
     ) -> None:
         if split not in COUNTS:
             raise ValueError(f'split must be "train" or "test", got {split!r}')
@@ -54,20 +55,24 @@ class CUB(Pictures):
         if masks is not None and not 0 < masks <= 1:
             raise ValueError(f"masks must be a share of annotators in (0, 1], got {masks}")
         self.root = find_root(root, ("CUB_200_2011",), LISTS, "CUB-200-2011")
-        self.classes = tuple(name for _, name in _table(self.root / "classes.txt", 2))
+        self.classes = tuple(name for _, name in read_table(self.root / "classes.txt", 2))
         self.corners, self.share = corners, masks
         self.has_masks = masks is not None
-        names = {key: name for key, name in _table(self.root / "images.txt", 2)}
-        labels = {key: int(label) - 1 for key, label in _table(self.root / "image_class_labels.txt", 2)}
-        boxes = {key: list(map(float, box)) for key, *box in _table(self.root / "bounding_boxes.txt", 5)}
-        parts = {key: is_train == "1" for key, is_train in _table(self.root / "train_test_split.txt", 2)}
-        if not names.keys() == labels.keys() == boxes.keys() == parts.keys():
+        names = dict(read_table(self.root / "images.txt", 2))
+        labels = {key: int(label) - 1 for key, label in read_table(self.root / "image_class_labels.txt", 2)}
+        boxes = {key: list(map(float, box)) for key, *box in read_table(self.root / "bounding_boxes.txt", 5)}
+        splits = dict(read_table(self.root / "train_test_split.txt", 2))
+        if not names.keys() == labels.keys() == boxes.keys() == splits.keys():
             raise ValueError(f"{self.root}: the lists {', '.join(LISTS)} do not name the same images")
         if not all(0 <= label < len(self.classes) for label in labels.values()):
             raise ValueError(
                 f"{self.root / 'image_class_labels.txt'}: a class that classes.txt does not name"
             )
-        self.ids = [key for key in names if parts[key] == (split == "train")]
+        if strangers := set(splits.values()) - {"0", "1"}:
+            raise ValueError(
+                f"{self.root / 'train_test_split.txt'}: 1 is train, 0 is test, nothing is {min(strangers)}"
+            )
+        self.ids = [key for key in names if (splits[key] == "1") == (split == "train")]
         self.names = [names[key] for key in self.ids]
         self.numbers = torch.tensor([labels[key] for key in self.ids], dtype=torch.long)
         self.rectangles = torch.tensor([boxes[key] for key in self.ids], dtype=torch.float64).reshape(-1, 4)
@@ -110,14 +115,14 @@ class CUB(Pictures):
         """
         if not hasattr(self, "_points"):
             rows: dict[str, list[list[float]]] = {}
-            for key, _, x, y, visible in _table(self.root / "parts" / "part_locs.txt", 5):
+            for key, _, x, y, visible in read_table(self.root / "parts" / "part_locs.txt", 5):
                 rows.setdefault(key, []).append([float(x), float(y), float(visible)])
             self._points = rows
         return torch.tensor(self._points[self.ids[index]])
 
     def part_names(self) -> tuple[str, ...]:
         """Return the names of the parts, in the order of `points`."""
-        return tuple(name for _, name in _table(self.root / "parts" / "parts.txt", 2))
+        return tuple(name for _, name in read_table(self.root / "parts" / "parts.txt", 2))
 
 
 def corners_of(rectangles: Float[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
@@ -135,12 +140,3 @@ def rectangles_of(corners: Int[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "
     """Turn corners back into x, y, width, height."""
     near, far = corners[:, :2], corners[:, 2:]
     return torch.cat([near, far - near + int(inclusive)], dim=1)
-
-
-def _table(path: Path, columns: int) -> list[list[str]]:
-    """Read lines of `columns` fields; blanks inside the last field stay."""
-    rows = [line.split(maxsplit=columns - 1) for line in read_lines(path)]
-    for number, row in enumerate(rows, 1):
-        if len(row) != columns:
-            raise ValueError(f"{path}, line {number}: expected {columns} fields, got {len(row)}")
-    return rows

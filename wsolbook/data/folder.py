@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from wsolbook.data import coco
-from wsolbook.data.pictures import Options, Pictures, require_folder
+from wsolbook.data import formats
+from wsolbook.data.pictures import Loading, Pictures, require_folder
 
 Box = tuple[int, int, int, int]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -37,13 +37,13 @@ class Folder(Pictures):
 
     Args:
         root: holds one folder for each class.
-        **options: see `wsolbook.data.pictures.Options`.
+        **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
         OSError: when `root` is missing, or holds no class folder with a picture.
     """
 
-    def __init__(self, root: str | Path, **options: Unpack[Options]) -> None:
+    def __init__(self, root: str | Path, **options: Unpack[Loading]) -> None:
         root = require_folder(Path(root), "picture folder")
         names = sorted(f.name for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
         entries = [
@@ -54,11 +54,11 @@ class Folder(Pictures):
         ]
         if not entries:
             raise FileNotFoundError(f"{root}: no picture in a folder named after its class")
-        self._hold(tuple(names), entries, {}, **options)
+        self._hold(tuple(names), entries, **options)
 
     @classmethod
     def from_csv(
-        cls, table: str | Path, images: str | Path | None = None, **options: Unpack[Options]
+        cls, table: str | Path, images: str | Path | None = None, **options: Unpack[Loading]
     ) -> Folder:
         """Read a table with the columns `file` and `label`, and where known `x0,y0,x1,y1`.
 
@@ -67,7 +67,7 @@ class Folder(Pictures):
         Args:
             table: comma-separated, UTF-8, with a header.
             images: folder that `file` starts from; by default the table's own.
-            **options: see `wsolbook.data.pictures.Options`.
+            **options: see `wsolbook.data.pictures.Loading`.
 
         Raises:
             OSError: when the table is missing.
@@ -91,58 +91,48 @@ class Folder(Pictures):
             if row.get("x0"):
                 entry.boxes.append(_corners(row, f"{table}, line {line}"))
                 entry.box_classes.append(numbers[row["label"]])
-        return cls._of(classes, list(entries.values()), {}, **options)
+        return cls.__new__(cls)._hold(classes, list(entries.values()), **options)
 
     @classmethod
-    def from_coco(cls, annotations: str | Path, images: str | Path, **options: Unpack[Options]) -> Folder:
+    def from_coco(cls, annotations: str | Path, images: str | Path, **options: Unpack[Loading]) -> Folder:
         """Read COCO annotations: classes in the order of their ids, boxes, masks; crowds are ignored regions.
 
         Args:
             annotations: the JSON file.
             images: folder that the file names start from.
-            **options: see `wsolbook.data.pictures.Options`.
+            **options: see `wsolbook.data.pictures.Loading`.
 
         Raises:
             OSError: when the file is missing.
             ValueError: naming the file, when it is not of the format, or has masks of more than 254 classes.
         """
         annotations = Path(annotations)
-        classes, rows = coco.read(annotations)
-        entries, regions = [], {}
-        for number, row in enumerate(rows):
-            things = [thing for thing in row.things if not thing.crowd]
-            classes_of = [thing.label for thing in things]
-            boxes = [thing.box for thing in things]
-            entries.append(Entry(Path(images) / row.file, set(classes_of), boxes, classes_of))
-            regions[number] = row
-        drawn = all(thing.region is not None for row in rows for thing in row.things)
+        classes, rows = formats.read_coco(annotations)
+        numbers = {name: number for number, name in enumerate(classes)}
+        entries = []
+        for row in rows:
+            counted = [each for each in row.objects if not each.uncounted]
+            labels = [numbers[each.name] for each in counted]
+            entries.append(
+                Entry(Path(images) / row.file, set(labels), [each.box for each in counted], labels)
+            )
+        drawn = all(each.region is not None for row in rows for each in row.objects)
         if drawn and len(classes) > 254:
             raise ValueError(f"{annotations}: masks of 8 bits hold 254 classes, not {len(classes)}")
-        return cls._of(classes, entries, regions if drawn else {}, **options)
-
-    @classmethod
-    def _of(
-        cls,
-        classes: tuple[str, ...],
-        entries: Sequence[Entry],
-        regions: Mapping[int, coco.Row],
-        **options: Unpack[Options],
-    ) -> Folder:
-        made = cls.__new__(cls)
-        made._hold(classes, entries, regions, **options)
-        return made
+        return cls.__new__(cls)._hold(classes, entries, rows if drawn else (), **options)
 
     def _hold(
         self,
         classes: tuple[str, ...],
         entries: Sequence[Entry],
-        regions: Mapping[int, coco.Row],
-        **options: Unpack[Options],
-    ) -> None:
-        self.classes, self.entries, self.regions = classes, list(entries), regions
+        drawings: Sequence[formats.Annotation] = (),
+        **options: Unpack[Loading],
+    ) -> Folder:
+        self.classes, self.entries, self.drawings = classes, entries, drawings
         self.has_boxes = any(entry.boxes for entry in entries)
-        self.has_masks = bool(regions)
+        self.has_masks = bool(drawings)
         super().__init__(**options)
+        return self
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -165,7 +155,7 @@ class Folder(Pictures):
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
         """Return the mask of picture `index`: 0, class + 1, 255 on crowds; smaller objects lie on top."""
-        return coco.paint(self.regions[index])
+        return formats.paint(self.drawings[index], self.classes)
 
 
 def _corners(row: dict[str, str], where: str) -> Box:

@@ -14,6 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+# What is opened, whatever a file is called: nothing that needs another program to be read, as EPS does.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+Image.init()  # Pillow knows half of them only after this
 # Twice Pillow's own warning level: beyond it a small file may claim gigabytes of memory.
 MAX_PIXELS = 178_956_970
 # JPEGs above this many pixels are decoded smaller where the caller allows it (see `needed`).
@@ -39,31 +42,29 @@ def read_image(path: str | Path, *, min_side: int = 1, needed: int | None = None
     of the page it was drawn for, instead of the arbitrary color stored under it.
 
     Args:
-        path: a file in any format that Pillow decodes; the name's ending does not matter.
+        path: a file in one of `FORMATS`; the name's ending does not matter.
         min_side: shortest side in pixels that the caller can use.
         needed: the caller is content with both sides at least this long. JPEGs above `LARGE` pixels are then
             decoded at 1/2, 1/4 or 1/8 of their size; `full_size` still tells the true one.
 
     Raises:
-        OSError: when the file is missing, not an image, or truncated; naming it.
+        OSError: when the file is missing, not an image, damaged or truncated; naming it.
         ValueError: when it is smaller than `min_side`, has more than `MAX_PIXELS` pixels, or holds pixels
             that have no 8-bit meaning (floating point, 32-bit above 65535); naming it.
     """
-    with warnings.catch_warnings(), _errors_naming(path):
-        # Pillow warns at half of MAX_PIXELS and about broken EXIF; the first is allowed, the second harmless.
-        warnings.simplefilter("ignore")
-        with Image.open(path) as image:
-            orientation = _orientation(image)
-            size = image.size if orientation < 5 else image.size[::-1]
-            if min(size) < min_side:
-                raise _Unusable(f"{size[0]}x{size[1]} pixels; each side needs at least {min_side}")
-            if needed and image.width * image.height > LARGE:
-                image.draft(None, (needed, needed))
-            image.load()
-            rgb = _rgb(image)
+    with _opened(path) as image:
+        size = image.size
+        if min(size) < min_side:
+            raise _Unusable(f"{size[0]}x{size[1]} pixels; each side needs at least {min_side}")
+        if needed and image.width * image.height > LARGE:
+            image.draft(None, (needed, needed))
+        # Before EXIF is asked for: looking for it decodes a PNG and swallows the decoder's error.
+        image.load()
+        orientation = _orientation(image)
+        rgb = _rgb(image)
     if orientation in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[orientation])
-    rgb.info["full_size"] = size
+    rgb.info["full_size"] = size[::-1] if orientation >= 5 else size
     return rgb
 
 
@@ -77,13 +78,23 @@ def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
     """Read a mask as the numbers it stores, palette or gray, without turning them into colors.
 
     Raises:
-        OSError: when the file is missing, not an image, or truncated; naming it.
+        OSError: when the file is missing, not an image, damaged or truncated; naming it.
         ValueError: when it is stored in color: its class numbers are lost.
     """
-    with _errors_naming(path), Image.open(path) as image:
+    with _opened(path) as image:
         if image.mode not in ("P", "L", "1"):
             raise _Unusable(f"a mask must be a palette or 8-bit gray image, not {image.mode}")
         return torch.from_numpy(np.array(image, dtype=np.uint8))
+
+
+def read_gray(path: str | Path) -> UInt8[Tensor, "h w"]:
+    """Read any picture as gray, 0 black to 255 white, without regard to transparency.
+
+    Raises:
+        OSError: when the file is missing, not an image, damaged or truncated; naming it.
+    """
+    with _opened(path) as image:
+        return torch.from_numpy(np.array(image.convert("L")))
 
 
 class _Unusable(Exception):
@@ -91,10 +102,19 @@ class _Unusable(Exception):
 
 
 @contextmanager
-def _errors_naming(path: str | Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into an OSError or a ValueError that names the file."""
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture; whatever a decoder raises becomes an OSError or a ValueError that names the file."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # Pillow warns at half of MAX_PIXELS, which is allowed, and about broken EXIF, which is harmless.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                if image.format != "PNG":
+                    yield image
+                    return
+                image.verify()  # the checksums: a decoder can miss a flipped bit, and this closes the file
+            with Image.open(path, formats=FORMATS) as image:
+                yield image
     except _Unusable as error:
         raise ValueError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:
@@ -108,10 +128,12 @@ def _errors_naming(path: str | Path) -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation from 1 to 8; other values, and broken EXIF, say nothing about it."""
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        value = int(image.getexif().get(ORIENTATION, 1))
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, OSError, struct.error):
-        return 1  # broken EXIF says nothing about orientation
+        return 1
+    return value if value in UPRIGHT else 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -7,7 +7,6 @@ along, and decides what happens when a file is broken.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -19,7 +18,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply, generator
+from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply
+from wsolbook.data.counters import generator
 from wsolbook.data.images import full_size, read_image
 from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes
 from wsolbook.types import Batch
@@ -27,7 +27,7 @@ from wsolbook.types import Batch
 log = logging.getLogger("wsolbook.data")
 
 
-class Options(TypedDict, total=False):
+class Loading(TypedDict, total=False):
     """What every data set of pictures takes by name.
 
     Attributes:
@@ -203,18 +203,6 @@ def clip(boxes: Int[Tensor, "k 4"], size: tuple[int, int]) -> Int[Tensor, "k 4"]
     return boxes.clamp(min=0).minimum(torch.tensor([width - 1, height - 1] * 2))
 
 
-def real_root(name: str) -> Path:
-    """Return the folder `data/NAME` below the environment variable `WSOLBOOK_REAL`.
-
-    Raises:
-        FileNotFoundError: when the variable is not set or the folder is absent.
-    """
-    top = os.environ.get("WSOLBOOK_REAL")
-    if not top:
-        raise FileNotFoundError(f"set WSOLBOOK_REAL to the folder that holds data/{name}")
-    return require_folder(Path(top) / "data" / name, name)
-
-
 def require_folder(path: Path, what: str) -> Path:
     """Return `path`, or raise a FileNotFoundError that says what should be there."""
     if not path.is_dir():
@@ -232,8 +220,3 @@ def find_root(root: str | Path, inside: Sequence[str], marks: Sequence[str], wha
         if all((candidate / mark).exists() for mark in marks):
             return candidate
     raise FileNotFoundError(f"{what} not found: {root} holds no {', '.join(marks)}")
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return the non-empty lines of a list, without blanks around them; the last may lack its newline."""
-    return [line for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()) if line]

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from wsolbook.data.counters import seed_of
 from wsolbook.types import Batch, Samples
 
 Key = tuple[int | None, Sequence[int]]
 
 
-def counter(*numbers: int) -> int:
-    """Hash counters such as (seed, epoch) into one 63-bit seed; distinct counters give unrelated seeds."""
-    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
 @functools.lru_cache(maxsize=2)
 def order(n: int, seed: int, epoch: int) -> tuple[int, ...]:
     """Return the order of `n` samples in an epoch: a permutation that (seed, epoch) alone decide."""
-    generator = torch.Generator().manual_seed(counter(seed, epoch))
+    generator = torch.Generator().manual_seed(seed_of(seed, epoch))
     return tuple(torch.randperm(n, generator=generator).tolist())
 
 

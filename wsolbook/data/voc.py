@@ -9,32 +9,15 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.annotations import Thing, read_annotation
+from wsolbook.data.formats import Annotated, read_lines, read_voc
 from wsolbook.data.images import read_mask
-from wsolbook.data.pictures import Options, Pictures, find_root, read_lines
+from wsolbook.data.pictures import Loading, Pictures, find_root, require_folder
 
 CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
-)
+)  # fmt: skip
 NUMBER = {name: number for number, name in enumerate(CLASSES)}
 # Pictures in each official segmentation list, and in the list most papers train on.
 COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582}
@@ -55,10 +38,11 @@ class VOC(Pictures):
         lists: which folder of ImageSets the split is looked up in.
         masks: folder of the evaluation masks; by default SegmentationClass for train, val and trainval, and
             none for other lists. SegmentationClassAug is for training, never for reporting.
-        **options: see `wsolbook.data.pictures.Options`.
+        **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
-        OSError: when the layout, the list or an annotation is missing or damaged; naming it.
+        OSError: when the layout, the list or the mask folder is missing, or annotations are missing or bad;
+            naming each.
         ValueError: on an unknown option.
     """
 
@@ -73,7 +57,7 @@ class VOC(Pictures):
         difficult: Literal["include", "exclude"] = "include",
         lists: Literal["Segmentation", "Main"] = "Segmentation",
         masks: Literal["SegmentationClass", "SegmentationClassAug"] | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Loading],
     ) -> None:
         if difficult not in ("include", "exclude"):
             raise ValueError(f'difficult must be "include" or "exclude", got {difficult!r}')
@@ -84,10 +68,18 @@ class VOC(Pictures):
         if masks is None and lists == "Segmentation" and str(split) in ("train", "val", "trainval"):
             masks = "SegmentationClass"
         self.masks = masks
-        self.has_masks = masks is not None and (self.root / masks).is_dir()
+        self.has_masks = masks is not None
+        if masks is not None:
+            require_folder(self.root / masks, "masks")
         self.present = torch.zeros(len(self.ids), len(CLASSES), dtype=torch.bool)
+        problems = []
         for i in range(len(self.ids)):
-            self.present[i, [NUMBER[thing.name] for thing in self._things(i)]] = True
+            try:
+                self.present[i, self.box_classes(i)] = True
+            except (OSError, ValueError) as error:
+                problems.append(str(error))
+        if problems:
+            raise OSError(f"{len(problems)} of {len(self.ids)} annotations are bad: {'; '.join(problems)}")
         super().__init__(**options)
 
     def __len__(self) -> int:
@@ -103,12 +95,12 @@ class VOC(Pictures):
 
     def boxes(self, index: int) -> Int[Tensor, "k 4"]:
         """Return every box of picture `index` as 0-based inclusive corners (the files count from 1)."""
-        boxes = [thing.box for thing in self._things(index)]
+        boxes = [each.box for each in self._objects(index)]
         return torch.tensor(boxes, dtype=torch.long).reshape(-1, 4) - 1
 
     def box_classes(self, index: int) -> Int[Tensor, " k"]:
         """Return the class of each box of picture `index`."""
-        return torch.tensor([NUMBER[thing.name] for thing in self._things(index)], dtype=torch.long)
+        return torch.tensor([NUMBER[each.name] for each in self._objects(index)], dtype=torch.long)
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
         """Return the mask of picture `index` at full size: 0, class + 1, 255 on borders."""
@@ -118,13 +110,12 @@ class VOC(Pictures):
             raise ValueError(f"{path}: holds values other than 0 to {len(CLASSES)} and 255")
         return mask
 
-    def _things(self, index: int) -> list[Thing]:
-        things = read_annotation(self.root / "Annotations" / f"{self.ids[index]}.xml").things
-        return [
-            thing
-            for thing in things
-            if thing.name in NUMBER and (self.difficult == "include" or not thing.difficult)
-        ]
+    def _objects(self, index: int) -> list[Annotated]:
+        path = self.root / "Annotations" / f"{self.ids[index]}.xml"
+        objects = read_voc(path).objects
+        if strangers := {each.name for each in objects} - NUMBER.keys():
+            raise ValueError(f"{path}: {min(strangers)!r} is not a class of VOC")
+        return [each for each in objects if self.difficult == "include" or not each.uncounted]
 
 
 def read_ids(path: Path) -> list[str]:

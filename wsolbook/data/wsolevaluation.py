@@ -1,7 +1,6 @@
-"""The metadata format of Choe et al. 2020: splits, labels, sizes, boxes and masks as plain text.
+"""The metadata format of Choe et al. 2020: splits, labels, boxes and masks as plain text.
 
-With it the published splits can be used as they are, CUBV2 and ImageNetV2 included, and any data set of this
-package can be written for other code to evaluate.
+With it the published splits can be used as they are: CUBV2, ImageNetV2 and OpenImages30k included.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Unpack
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.images import full_size, read_image, read_mask
-from wsolbook.data.pictures import Options, Pictures, clip, read_lines, require_folder
-from wsolbook.files import atomic
+from wsolbook.data.formats import read_lines, read_table
+from wsolbook.data.images import read_gray
+from wsolbook.data.pictures import Loading, Pictures, require_folder
 
 Box = tuple[int, int, int, int]
 
@@ -28,7 +27,6 @@ class Metadata:
     Attributes:
         ids: image ids in order.
         labels: class of each image, from 0.
-        sizes: width and height of each image.
         boxes: boxes of each image, corners as written; empty where the split has none.
         masks: paths of the object masks of each image; empty where the split has none.
         ignore: path of the ignore mask of each image that has one.
@@ -36,7 +34,6 @@ class Metadata:
 
     ids: list[str]
     labels: dict[str, int]
-    sizes: dict[str, tuple[int, int]]
     boxes: dict[str, list[Box]] = field(default_factory=dict)
     masks: dict[str, list[str]] = field(default_factory=dict)
     ignore: dict[str, str] = field(default_factory=dict)
@@ -46,75 +43,34 @@ def read_metadata(folder: str | Path, proxy: bool = False) -> Metadata:
     """Read one split, for example the folder metadata/CUB/test.
 
     Args:
-        folder: holds image_ids.txt, class_labels.txt, image_sizes.txt and localization.txt.
+        folder: holds image_ids.txt, class_labels.txt and localization.txt; image_sizes.txt is not needed.
         proxy: read the smaller list image_ids_proxy.txt, which hyper-parameters are searched on.
 
     Raises:
         OSError: when a file is missing.
         ValueError: naming file and line, when a line is not of the format, a box is not a box, or a
-            listed image lacks its label, size, or (in a split that has any) its localization.
+            listed image lacks its label or (in a split that has any) its localization.
     """
     folder = require_folder(Path(folder), "metadata")
     ids = read_lines(folder / f"image_ids{'_proxy' if proxy else ''}.txt")
-    labels = {name: int(label) for name, label in _rows(folder / "class_labels.txt", (2,))}
-    sizes = {name: (int(w), int(h)) for name, w, h in _rows(folder / "image_sizes.txt", (3,))}
+    labels = {name: int(label) for name, label in read_table(folder / "class_labels.txt", 2, separator=",")}
     boxes: dict[str, list[Box]] = {}
     masks: dict[str, list[str]] = {}
     ignore: dict[str, str] = {}
-    for name, *rest in _rows(folder / "localization.txt", (5, 3, 2)):
+    for name, *rest in read_table(folder / "localization.txt", 5, 3, 2, separator=","):
         if len(rest) == 4:
             boxes.setdefault(name, []).append(_box(folder, name, rest))
         else:
             masks.setdefault(name, []).append(rest[0])
             if len(rest) == 2 and rest[1]:
                 ignore[name] = rest[1]
-    needed = {"label": set(labels), "size": set(sizes)}
+    needed = {"label": set(labels)}
     if boxes or masks:
         needed["localization"] = set(boxes) | set(masks)
     for what, have in needed.items():
         if lacking := [name for name in ids if name not in have]:
             raise ValueError(f"{folder}: {len(lacking)} images lack a {what}, the first is {lacking[0]}")
-    return Metadata(ids, labels, sizes, boxes, masks, ignore)
-
-
-def write_metadata(folder: str | Path, metadata: Metadata) -> None:
-    """Write one split in the same format, without a newline after the last line, as the published files."""
-    folder = Path(folder)
-    localization = [
-        ",".join(map(str, (name, *box))) for name in metadata.ids for box in metadata.boxes.get(name, [])
-    ]
-    for name in metadata.ids:
-        for i, mask in enumerate(metadata.masks.get(name, [])):
-            localization.append(f"{name},{mask},{metadata.ignore.get(name, '') if i == 0 else ''}")
-    files = {
-        "image_ids.txt": metadata.ids,
-        "class_labels.txt": [f"{name},{metadata.labels[name]}" for name in metadata.ids],
-        "image_sizes.txt": [f"{name},{w},{h}" for name in metadata.ids for w, h in [metadata.sizes[name]]],
-        "localization.txt": localization,
-    }
-    for file, lines in files.items():
-        with atomic(folder / file) as temporary:
-            temporary.write_text("\n".join(lines), encoding="utf-8")
-
-
-def metadata_of(data: Pictures, images: str | Path) -> Metadata:
-    """Describe a data set with one class a picture, its ids relative to the folder `images`.
-
-    Raises:
-        ValueError: when a picture has no class or more than one; the format has no place for them.
-    """
-    ids, labels, sizes, boxes = [], {}, {}, {}
-    for i in range(len(data)):
-        name = data.path(i).relative_to(images).as_posix()
-        if len(classes := data.labels(i)) != 1:
-            raise ValueError(f"{data.path(i)}: {len(classes)} classes; the format holds exactly one")
-        ids.append(name)
-        labels[name] = int(classes[0])
-        sizes[name] = full_size(read_image(data.path(i)))
-        if data.has_boxes:
-            corners = clip(data.boxes(i), sizes[name]).tolist()
-            boxes[name] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in corners]
-    return Metadata(ids, labels, sizes, boxes)
+    return Metadata(ids, labels, boxes, masks, ignore)
 
 
 class WSOLEvaluation(Pictures):
@@ -129,7 +85,7 @@ class WSOLEvaluation(Pictures):
         masks: folder that the mask paths start from; by default `images`.
         classes: names of the classes; by default their numbers.
         proxy: use the smaller list of the training split.
-        **options: see `wsolbook.data.pictures.Options`.
+        **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
         OSError: when a file of the metadata is missing.
@@ -146,7 +102,7 @@ class WSOLEvaluation(Pictures):
         masks: str | Path | None = None,
         classes: tuple[str, ...] | None = None,
         proxy: bool = False,
-        **options: Unpack[Options],
+        **options: Unpack[Loading],
     ) -> None:
         self.images = require_folder(Path(images), "image folder")
         self.mask_folder = Path(masks) if masks is not None else self.images
@@ -180,25 +136,23 @@ class WSOLEvaluation(Pictures):
         return self.labels(index).repeat(len(self.boxes(index)))
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Return the union of the masks: class + 1 on objects (gray above half), 255 where to be ignored."""
+        """Return the union of the masks: class + 1 on objects, 255 where only the ignore mask is set.
+
+        The published masks are PNGs of 1 bit, gray, RGB and RGBA; as in the protocol's code, whatever is not
+        black in gray is set.
+        """
         name = self.metadata.ids[index]
         objects = [self._marked(path) for path in self.metadata.masks[name]]
+        if len({each.shape for each in objects}) > 1:
+            raise ValueError(f"{self.path(index)}: its masks differ in size")
         joined = torch.stack(objects).any(0)
         mask = joined.to(torch.uint8) * (self.metadata.labels[name] + 1)
         if name in self.metadata.ignore:
             mask[self._marked(self.metadata.ignore[name]) & ~joined] = 255
         return mask
 
-    def _marked(self, path: str) -> Tensor:
-        return read_mask(self.mask_folder / path) > 127
-
-
-def _rows(path: Path, widths: tuple[int, ...]) -> list[list[str]]:
-    rows = [line.split(",") for line in read_lines(path)]
-    for number, row in enumerate(rows, 1):
-        if len(row) not in widths:
-            raise ValueError(f"{path}, line {number}: {len(row)} fields, expected {min(widths)}")
-    return rows
+    def _marked(self, path: str) -> Bool[Tensor, "h w"]:
+        return read_gray(self.mask_folder / path) > 0
 
 
 def _box(folder: Path, name: str, fields: list[str]) -> Box:

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from wsolbook.data.sampling import counter
+from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up
 from wsolbook.training import faults
 from wsolbook.training.config import TrainConfig
@@ -91,7 +91,7 @@ class Stepper:
     def _gradients(self, batch: Batch, step: int, everyone: int) -> dict[str, float]:
         """Accumulate the gradient of everyone's mean loss; return this process's share of each term."""
         # What the network draws (dropout) is a function of seed, step and process.
-        torch.manual_seed(counter(self.config.seed, step, self.rank, 1))
+        torch.manual_seed(seed_of(self.config.seed, step, self.rank, 1))
         self.optimizer.zero_grad()
         sums: dict[str, float] = {}
         for start in range(0, len(batch), self.micro_batch):

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import io
 import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -201,12 +202,10 @@ def test_a_tar_lands_where_it_should(tmp_path, mode):
     path = tar(
         tmp_path / "a.tar", special("top", tarfile.DIRTYPE), "top/x.txt", "./top/deep/y.txt", mode=mode
     )
-    names = []
-    extract(path, tmp_path / "out", names.append)
+    extract(path, tmp_path / "out")
     assert (tmp_path / "out/top/x.txt").read_text() == "abc"
     assert (tmp_path / "out/top/deep/y.txt").read_text() == "abc"
     assert os.listdir(tmp_path / "out") == ["top"]
-    assert len(names) == 3
 
 
 def test_unpacking_joins_what_is_there(tmp_path):
@@ -267,6 +266,42 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
     link.external_attr = 0o120777 << 16
     with pytest.raises(ValueError, match="'link' is a link"):
         extract(zipped(tmp_path / "a.zip", link), tmp_path / "out")
+
+
+@pytest.mark.parametrize("mode", ["gz", "xz"])
+def test_a_wrong_checksum_behind_the_last_member(tmp_path, mode):
+    path = tar(tmp_path / f"a.tar.{mode}", *(f"{i}.txt" for i in range(200)), mode=f"w:{mode}")
+    data = bytearray(path.read_bytes())
+    index = 4 * int.from_bytes(data[-8:-4], "little") + 4  # in xz the checksum lies before index and footer
+    data[-6 if mode == "gz" else -12 - index - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(OSError, match=rf"a\.tar\.{mode}: damaged archive"):
+        extract(path, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=5)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    for path in (tar(tmp_path / "a.tar", "x", "y"), zipped(tmp_path / "a.zip", "x", "y")):
+        with pytest.raises(ValueError, match=rf"{path.name}: refused, it holds more than the 5 bytes"):
+            extract(path, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_members_a_thousand_folders_deep_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.tar: refused, a member lies 1001 folders deep"):
+        extract(tar(tmp_path / "a.tar", "d/" * 1000 + "x"), tmp_path / "out")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = zipped(tmp_path / "a.zip", "x.txt")
+    data = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(signature) + flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.zip: refused, .* encrypted"):
+        extract(path, tmp_path / "out")
 
 
 def test_damaged_archives_are_named_and_leave_nothing(tmp_path):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import secrets
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-Report = Callable[[str], None]
+DEEPEST = 100  # folders in the name of a member
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
-def extract(archive: str | Path, target: str | Path, report: Report | None = None) -> None:
+def extract(archive: str | Path, target: str | Path) -> None:
     """Unpack a tar (plain, gz, bz2, xz) or zip archive below `target`.
 
     Every member is checked before it is written: absolute names, `..`, links and devices are refused.
@@ -23,10 +26,10 @@ def extract(archive: str | Path, target: str | Path, report: Report | None = Non
     Args:
         archive: the file.
         target: folder to unpack below; created when absent.
-        report: called with the name of each member.
 
     Raises:
-        ValueError: when the file is no archive, or a member is refused; naming archive and member.
+        ValueError: when the file is no archive, a member is refused, or the members are larger than the free
+            space of the disk; naming archive and member.
         OSError: when the archive is damaged, or the disk is full or read-only.
     """
     archive, target = Path(archive), Path(target)
@@ -35,28 +38,36 @@ def extract(archive: str | Path, target: str | Path, report: Report | None = Non
     staging.mkdir()
     try:
         if tarfile.is_tarfile(archive):
-            _untar(archive, staging, report)
+            _untar(archive, staging)
         elif zipfile.is_zipfile(archive):
-            _unzip(archive, staging, report)
+            _unzip(archive, staging)
         else:
             raise ValueError(f"{archive}: neither a tar nor a zip archive")
         _move(staging, target)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGED as error:
         raise OSError(f"{archive}: damaged archive ({error})") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def require_safe(archive: Path, name: str) -> None:
-    """Raise a ValueError when a member's name leads out of the folder that it is unpacked in."""
+    """Raise a ValueError when a member's name leads out of the folder it is unpacked in, or too deep."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if name.startswith("/") or PureWindowsPath(name).drive or PureWindowsPath(name).root:
         raise ValueError(f"{archive}: refused, member {name!r} has an absolute name")
     if ".." in parts:
         raise ValueError(f"{archive}: refused, member {name!r} leads out of the folder")
+    if len(parts) > DEEPEST:
+        raise ValueError(f"{archive}: refused, a member lies {len(parts)} folders deep")
 
 
-def _untar(archive: Path, folder: Path, report: Report | None) -> None:
+def _require_room(archive: Path, size: int, room: int) -> None:
+    if size > room:
+        raise ValueError(f"{archive}: refused, it holds more than the {room:,} bytes that are free")
+
+
+def _untar(archive: Path, folder: Path) -> None:
+    size, room = 0, shutil.disk_usage(folder).free
     with tarfile.open(archive) as tar:
         # Python before 3.11.4 has no filter; names and kinds are checked here in any case.
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -64,26 +75,34 @@ def _untar(archive: Path, folder: Path, report: Report | None) -> None:
             require_safe(archive, member.name)
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{archive}: refused, member {member.name!r} is a link or a device")
+            size += member.size
+            _require_room(archive, size, room)
             tar.extract(member, folder)
-            if report:
-                report(member.name)
+        while tar.fileobj and tar.fileobj.read(
+            1 << 20
+        ):  # the checksum of a compressed tar lies behind its end
+            pass
 
 
-def _unzip(archive: Path, folder: Path, report: Report | None) -> None:
+def _unzip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
+        members = packed.infolist()
+        _require_room(archive, sum(m.file_size for m in members), shutil.disk_usage(folder).free)
+        for member in members:
             require_safe(archive, member.filename)
             if (member.external_attr >> 16) & 0o170000 == 0o120000:
                 raise ValueError(f"{archive}: refused, member {member.filename!r} is a link")
-            if member.is_dir():
-                (folder / member.filename).mkdir(parents=True, exist_ok=True)
-                continue
             place = folder / member.filename
+            if member.is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+                continue
             place.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(member) as source, place.open("wb") as sink:
+            try:
+                source = packed.open(member)
+            except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in an unknown way
+                raise ValueError(f"{archive}: refused, {error}") from error
+            with source, place.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
-            if report:
-                report(member.filename)
 
 
 def _move(staging: Path, target: Path) -> None:

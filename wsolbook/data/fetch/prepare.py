@@ -16,7 +16,7 @@ from torch import Tensor
 from wsolbook.data import voc
 from wsolbook.data.fetch import download
 from wsolbook.data.fetch.archives import extract
-from wsolbook.data.matlab import read_mat
+from wsolbook.data.formats import read_mat
 from wsolbook.data.pictures import find_root, require_folder
 from wsolbook.files import atomic
 from wsolbook.profiles import progress
