@@ -23,7 +23,7 @@ from pair import sync
 BRANCH = "main"
 # What Colab ships. A chapter leaves these alone: replacing torch or numpy under a running kernel breaks it.
 COLAB_SHIPS = {
-    "accelerate", "matplotlib", "numba", "numpy", "packaging", "pillow", "safetensors", "torch",
+    "accelerate", "jinja2", "matplotlib", "numba", "numpy", "packaging", "pillow", "safetensors", "torch",
     "torchvision", "tqdm",
 }  # fmt: skip
 ENVIRONMENT = """\

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explaining import NAMES, picture, run
+from explaining import NAMES, picture, refused, run
 from PIL import Image
 from torchvision import models
 
-from wsolbook.backbones.pretrained import find_class, imagenet_names, load_pretrained
+from wsolbook.backbones.pretrained import Pretrained, find_class, imagenet_names, load_pretrained
 from wsolbook.cam import cam
-from wsolbook.commands.explain import METHODS
+from wsolbook.cam.photograph import METHODS
 from wsolbook.data.photos import read_photo
+from wsolbook.show.comparison import Panel, Section, write_comparison
 
 
 def test_one_photo_one_map(photo, weights, tmp_path, capsys):
@@ -110,6 +111,54 @@ def test_torchvisions_networks(photo, squeezenet, tmp_path):
         score = theirs(view).softmax(1)[0, 281]
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-4, atol=1e-5)
     assert facts["score"] == pytest.approx(float(score), rel=1e-4)
+
+
+def test_a_network_of_another_method_shows_its_own_maps(photo, tmp_path, monkeypatch):
+    class Left(torch.nn.Module):
+        """Its maps mark the left column, whatever it sees."""
+
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 5)
+
+        def forward(self, images):
+            return self.linear(images.mean((2, 3)))
+
+        def maps(self, images, classes):
+            values = torch.zeros(*classes.shape, 8, 8)
+            values[..., 0] = 1
+            return values
+
+    trained = Pretrained("left", Left(), NAMES, crop=64)
+    monkeypatch.setattr("wsolbook.commands.explain.load_pretrained", lambda *_, **__: trained)
+    assert run(photo, "--classes", "bee", "-o", tmp_path / "out.png") == 0
+    assert np.load(tmp_path / "out.npy").tolist() == [[1, 0, 0, 0, 0, 0, 0, 0]] * 8
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert (facts["method"], facts["layer"]) == ("maps", "")
+    assert facts["grid"] == {"step": [8.0, 8.0], "start": [3.5, 3.5]}
+
+
+def test_maps_of_a_network_that_has_none(photo, squeezenet, tmp_path, capsys):
+    arguments = ["--model", "squeezenet1_0", "--method", "maps"]
+    state = {k: torch.zeros_like(v) for k, v in models.squeezenet1_0().state_dict().items()}
+    torch.save(state, tmp_path / "old.pth")
+    message = refused(capsys, photo, *arguments, weights=tmp_path / "old.pth")
+    assert "SqueezeNet has no maps of its own; choose another method" in message
+
+
+def test_names_from_outside_are_text_on_the_page(tmp_path):
+    black = Image.new("RGB", (8, 8))
+    panel = Panel("cam", '<b>"bee"</b>, 50.0%', black)
+    section = Section("<script>alert(1)</script>.png", black, [("<i>bee</i>", 0.5)], [panel])
+    write_comparison(tmp_path / "page.html", "a < b", "c & d", [section])
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;.png") == 3  # the heading and both pictures
+    assert page.count("&lt;b&gt;&#34;bee&#34;&lt;/b&gt;, 50.0%") == 2  # the row and its picture
+    assert '<span>&lt;i&gt;bee&lt;/i&gt;</span><span>50.0%</span><i style="width:50.0%">' in page
+    assert "a &lt; b" in page
+    assert "c &amp; d" in page
 
 
 @pytest.mark.slow

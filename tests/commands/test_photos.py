@@ -11,8 +11,9 @@ from explaining import picture, run
 from PIL import Image
 
 from wsolbook import maps
-from wsolbook.data.photos import box_on_photo, draw_map, place, read_photo
+from wsolbook.data.photos import box_on_photo, read_photo
 from wsolbook.data.transforms import to_network
+from wsolbook.show.photographs import draw_map, place
 
 
 def test_view_is_torchvisions_preprocessing(tmp_path):

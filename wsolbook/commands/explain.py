@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,32 +17,22 @@ import tyro
 from PIL import Image
 from torch import Tensor
 
-from wsolbook import cam
-from wsolbook.alignment import Grid, align, grid_of
 from wsolbook.backbones.pretrained import Pretrained, find_class, load_pretrained
-from wsolbook.data.photos import Photo, box_on_photo, draw_map, draw_pixels, find_photos, read_photo
+from wsolbook.cam.photograph import (
+    METHODS,
+    SHARE,
+    Explanation,
+    explain_photo,
+    method_for,
+    probabilities,
+    takes_layer,
+)
+from wsolbook.data.photos import Photo, find_photos, read_photo
 from wsolbook.files import atomic, write_json
 from wsolbook.maps import normalize
-from wsolbook.metrics.boxes import box_above
 from wsolbook.profiles import best_device, progress
-from wsolbook.show.comparison import Finding, Section, thumbnail, write_report
-from wsolbook.types import Maps
-
-METHODS: dict[str, Callable[..., Maps]] = {
-    "cam": cam.cam,
-    "grad-cam": cam.grad_cam,
-    "grad-cam++": cam.grad_cam_plus_plus,
-    "layer-cam": cam.layer_cam,
-    "xgrad-cam": cam.xgrad_cam,
-    "hires-cam": cam.hires_cam,
-    "score-cam": cam.score_cam,
-    "guided-grad-cam": cam.guided_grad_cam,
-    "guided-backprop": cam.guided_backprop,
-    "deconvnet": cam.deconvnet,
-    "backprop": cam.backprop,
-    "occlusion": cam.occlusion,
-}
-SHARE = 0.2  # of the maximum: the box rule of Zhou et al. (2016), section 3.2
+from wsolbook.show.comparison import Panel, Section, thumbnail, write_comparison
+from wsolbook.show.photographs import draw_map, draw_photo, draw_pixels
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,8 @@ class Explain:
         model: a classification network of torchvision; not needed for weights that wsolbook trained.
         weights: .safetensors or .pth file; without it, ImageNet weights are downloaded.
         method: one or several of cam, grad-cam, grad-cam++, layer-cam, xgrad-cam, hires-cam, score-cam,
-            guided-grad-cam, guided-backprop, deconvnet, backprop, occlusion.
+            guided-grad-cam, guided-backprop, deconvnet, backprop, occlusion, and maps, which are those of a
+            method of this book; by default maps for a network that has them, otherwise cam.
         classes: "auto" for the best class, "top3" for the best three, and names or numbers.
         out: a .png file for a single map, otherwise a folder.
         report: one page, .html or .png, that compares the methods side by side.
@@ -72,7 +62,7 @@ class Explain:
     photos: tyro.conf.Positional[tuple[Path, ...]]
     model: str | None = None
     weights: Path | None = None
-    method: tuple[str, ...] = ("cam",)
+    method: tuple[str, ...] = ()
     classes: tuple[str, ...] = ("auto",)
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("explained")
     report: Path | None = None
@@ -81,31 +71,6 @@ class Explain:
     output_stride: int | None = None
     padding: Literal["symmetric", "tf-same"] = "symmetric"
     device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One map of one photo.
-
-    Attributes:
-        method: a key of `METHODS`.
-        layer: where the map comes from.
-        wanted: index of the class.
-        score: its probability.
-        values: the raw map `(u, v)`, or gradients `(3, s, s)` at the pixels of the crop.
-        view: the same at the pixels of the crop, each cell where it looks.
-        grid: where that is.
-        box: the CAM paper's box in pixels of the file, inclusive corners; None for gradients.
-    """
-
-    method: str
-    layer: str
-    wanted: int
-    score: float
-    values: Tensor
-    view: Tensor
-    grid: Grid
-    box: tuple[int, int, int, int] | None
 
 
 def explain(options: Explain) -> int:
@@ -125,6 +90,9 @@ def explain(options: Explain) -> int:
         padding=options.padding,
         names=names,
     )
+    methods = options.method or (method_for(trained.network),)
+    if options.layer and not any(map(takes_layer, methods)):
+        raise ValueError(f"{' and '.join(methods)} does not let one choose a layer; leave out --layer")
     wanted = [_parse(each, trained.names) for each in options.classes]
     trained.network.to(best_device() if options.device == "auto" else torch.device(options.device))
     sections: list[Section] = []
@@ -138,7 +106,7 @@ def explain(options: Explain) -> int:
             failed.append(str(error))
             continue
         scores = probabilities(trained, photo)
-        found = explain_photo(trained, photo, scores, _indices(wanted, scores), options.method, options.layer)
+        found = explain_photo(trained, photo, scores, _indices(wanted, scores), methods, options.layer)
         print(_summary(photo, scores, trained.names))
         pictures = [_draw(photo, each) for each in found]
         for each, picture in zip(found, pictures, strict=True):
@@ -151,7 +119,7 @@ def explain(options: Explain) -> int:
         subtitle = (
             f"{trained.name}, {source}; boxes around the largest region above {SHARE:.0%} of the maximum"
         )
-        write_report(options.report, "What the network saw", subtitle, sections)
+        write_comparison(options.report, "What the network saw", subtitle, sections)
     for message in failed:
         print(f"wsolbook: {message}", file=sys.stderr)
     if failed:
@@ -159,62 +127,12 @@ def explain(options: Explain) -> int:
     return int(bool(failed))
 
 
-def probabilities(trained: Pretrained, photo: Photo) -> Tensor:
-    """Return the probability of each class, `(c,)`, by softmax, or one by one by sigmoid."""
-    device = next(trained.network.parameters()).device
-    with torch.no_grad():
-        logits = trained.network(photo.view.to(device))[0].float().cpu()
-    return logits.sigmoid() if trained.sigmoid else logits.softmax(0)
-
-
-def explain_photo(
-    trained: Pretrained,
-    photo: Photo,
-    scores: Tensor,
-    classes: Sequence[int],
-    methods: Sequence[str] = ("cam",),
-    layer: str | None = None,
-) -> list[Explanation]:
-    """Compute the maps of one photo, for each method those of all classes at once.
-
-    Args:
-        trained: the network.
-        photo: from `read_photo`.
-        scores: from `probabilities`.
-        classes: indices.
-        methods: keys of `METHODS`.
-        layer: for the methods that let one choose.
-
-    Raises:
-        ValueError: when a method cannot explain this network, or there is no such layer.
-    """
-    device = next(trained.network.parameters()).device
-    view, wanted = photo.view.to(device), torch.tensor([list(classes)], device=device)
-    side = view.shape[-1]
-    found = []
-    for method in methods:
-        takes = inspect.signature(METHODS[method]).parameters
-        options = {"layer": layer} if layer and "layer" in takes else {}
-        if trained.name.startswith(("vit_", "swin_")) and "reshape" in takes:
-            options["reshape"] = "tokens"
-        computed = METHODS[method](trained.network, view, wanted, **options)
-        raw = computed.values[0].float().cpu()
-        grid = grid_of(trained.network, computed.layer, view, (raw.shape[-2], raw.shape[-1]))
-        for index, values in zip(classes, raw, strict=True):
-            aligned, score = align(values, grid, side), float(scores[index])
-            box = box_on_photo(photo, box_above(aligned, SHARE), side) if aligned.ndim == 2 else None
-            found.append(Explanation(method, computed.layer, index, score, values, aligned, grid, box))
-    return found
-
-
 def _check(options: Explain, photos: int) -> None:
     for method in options.method:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
-    if not (photos and options.method and options.classes):
-        raise ValueError("name at least one photo, one method and one class")
-    if options.layer and not any("layer" in inspect.signature(METHODS[m]).parameters for m in options.method):
-        raise ValueError(f"{' and '.join(options.method)} does not let one choose a layer; leave out --layer")
+    if not (photos and options.classes):
+        raise ValueError("name at least one photo and one class")
     if options.out.suffix not in ("", ".png"):
         raise ValueError(f"{options.out} must be a folder, or end in .png for a single map")
     several = photos > 1 or len(options.method) > 1 or len(options.classes) > 1
@@ -310,8 +228,8 @@ def _section(
 ) -> Section:
     values, classes = scores.topk(min(5, len(scores)))
     top = [(names[c], float(v)) for v, c in zip(values, classes, strict=True)]
-    findings = [
-        Finding(each.method, f"{names[each.wanted]}, {each.score:.1%}", thumbnail(picture))
+    panels = [
+        Panel(each.method, f"{names[each.wanted]}, {each.score:.1%}", thumbnail(picture))
         for each, picture in zip(found, pictures, strict=True)
     ]
-    return Section(photo.path.name, thumbnail(photo.shown()), top, findings)
+    return Section(photo.path.name, thumbnail(draw_photo(photo)), top, panels)
