@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from scipy.stats import norm
 
 from wsolbook import results
+
+# To be written again: made with uncommitted changes, or before a result told its instruction set.
+OUTDATED = {
+    "cam-critters", "cam-critters-gmp", "cam-critters-fine", "cam-critters-coarse", "cam-voc632", "cam-cub10",
+    "scaling-cpu",
+}  # fmt: skip
 
 
 def test_load_reads_the_file_and_names_what_exists_when_there_is_none(tmp_path, monkeypatch):
@@ -17,10 +24,14 @@ def test_load_reads_the_file_and_names_what_exists_when_there_is_none(tmp_path, 
         results.load("cam-cats")
 
 
-def test_every_committed_result_says_where_it_comes_from():
+def test_every_committed_result_comes_from_a_commit_and_says_where():
+    outdated = set()
     for path in results.folder().glob("*.json"):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        assert stored["provenance"]["command"], path.name
+        about = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+        assert about["command"], path.name
+        if not about["commit"] or about["commit"].endswith("-dirty") or "instruction_set" not in about:
+            outdated.add(path.stem)
+    assert outdated == OUTDATED
 
 
 def test_a_table_aligns_names_left_and_numbers_right():
@@ -32,3 +43,10 @@ def test_a_table_aligns_names_left_and_numbers_right():
 def test_spread_is_mean_and_sample_deviation():
     assert results.spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
     assert results.spread([97.25], digits=2) == "97.25"
+
+
+def test_the_interval_is_that_of_the_normal_for_many_images():
+    right = [1.0] * 900 + [0.0] * 600
+    half = norm.ppf(0.95) * (0.6 * 0.4 / 1500) ** 0.5
+    assert results.interval(right, level=0.9) == pytest.approx((0.6 - half, 0.6 + half), abs=0.1 * half)
+    assert results.interval([3.0, 3.0]) == (3.0, 3.0)

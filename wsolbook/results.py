@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
+
+import numpy as np
 
 
 def folder() -> Path:
@@ -44,8 +47,37 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Return mean ± sample standard deviation of the values over seeds."""
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return f"{mean:.{digits}f}"
-    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    center = f"{mean(values):.{digits}f}"
+    return center if len(values) == 1 else f"{center} ± {stdev(values):.{digits}f}"
+
+
+def interval(values: Sequence[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean of one value an image (Efron, 1979).
+
+    Args:
+        values: for example whether the box of each image was right.
+        level: share of the resampled means inside the interval.
+        draws: how often the images are drawn anew, always the same draws.
+    """
+    images = np.asarray(values, float)
+    random = np.random.default_rng(0)
+    means = [random.choice(images, len(images)).mean() for _ in range(draws)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def compare(record: dict[str, Any]) -> str:
+    """Return our numbers, mean and spread over seeds, beside the target's and those of the center."""
+    rows = [
+        (
+            metric,
+            spread(ours, digits=2 if metric == "background score" else 1),
+            *(f"{record[of][metric]:.1f}" if metric in record[of] else "" for of in ("target", "center")),
+        )
+        for metric, ours in record["metrics"].items()
+    ]
+    seeds = len(record["provenance"]["seeds"])
+    return (
+        f"{table((record['name'], 'ours', 'target', 'center'), rows)}\n\n"
+        f"over {seeds} seed{'s' * (seeds > 1)}; target: {record['target_source']}"
+    )

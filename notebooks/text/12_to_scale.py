@@ -463,7 +463,7 @@ RATE = 10e12  # FLOP per second that your card sustains: put yours in
 sets = {"cam-voc": 10_582, "cam-cub": 5_994, "cam-ilsvrc": 1_281_167}
 rows = []
 for name, pictures in sets.items():
-    recipe = RECIPES[name]()
+    recipe = RECIPES[name]
     side = 448 if name == "cam-voc" else 224
     net, picture = on_meta(recipe.backbone, side, output_stride=recipe.output_stride)
     with FlopCounterMode(display=False) as counter:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -31,7 +30,6 @@ class Toy(Recipe):
         width: of the network.
     """
 
-    target: ClassVar[dict[str, float]] = {}
     width: int = 4
     steps: int | None = 2
     batch_size: int = 4
@@ -49,7 +47,7 @@ class Toy(Recipe):
 @pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
-    monkeypatch.setitem(RECIPES, "toy", Toy)
+    monkeypatch.setitem(RECIPES, "toy", Toy())
 
 
 @pytest.mark.usefixtures("toy")
@@ -103,13 +101,13 @@ def test_training_starts_from_a_whole_file(tmp_path, capsys):
 
 
 def test_a_cam_network_starts_from_its_own_file_or_takes_the_backbone_of_another(tmp_path):
-    kind = RECIPES["cam-critters"]
+    cam = RECIPES["cam-critters"]
     donor = build("tiny", classes=8, output_stride=8)
     methods.save(donor, tmp_path / "same.safetensors")
-    same = command.network(kind(weights=str(tmp_path / "same.safetensors")))
+    same = command.network(replace(cam, weights=str(tmp_path / "same.safetensors")))
     assert torch.equal(same.linear.weight, donor.linear.weight)
     methods.save(build("tiny", classes=5), tmp_path / "other.safetensors")
-    recipe = kind(weights=str(tmp_path / "other.safetensors"))
+    recipe = replace(cam, weights=str(tmp_path / "other.safetensors"))
     torch.manual_seed(4)
     expected = recipe.model()
     torch.manual_seed(4)

@@ -18,11 +18,12 @@ def recipes(options: Options) -> int:
     rows = [
         (
             name,
+            recipe.data.title,
             recipe.backbone,
             ", ".join(f"{metric} {value:g}" for metric, value in recipe.target.items()),
-            recipe.paper,
+            recipe.source,
         )
         for name, recipe in RECIPES.items()
     ]
-    print(table(("recipe", "backbone", "target, percent", "source"), rows))
+    print(table(("recipe", "data", "backbone", "target, percent", "source"), rows))
     return 0

@@ -7,26 +7,24 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 import torch
 import tyro
 
 from wsolbook import methods
 from wsolbook.distributed import rank_and_world
-from wsolbook.recipes import RECIPES, Recipe
-from wsolbook.training.config import ConfigError, plain
+from wsolbook.recipes import Recipe, named
+from wsolbook.training.config import plain
 from wsolbook.training.estimate import memory, readable
 from wsolbook.training.interrupt import EXIT_STOPPED, Stopped
 from wsolbook.training.loop import train as run_training
 from wsolbook.training.optim import parameter_groups
 from wsolbook.types import Network
 
-R = TypeVar("R", bound=Recipe)
-
 
 @dataclass(frozen=True)
-class Options(Generic[R]):
+class Options:
     """Train a network by a recipe.
 
     Attributes:
@@ -37,7 +35,7 @@ class Options(Generic[R]):
         dry_run: print the settings, parameter groups, steps and memory, and create nothing.
     """
 
-    settings: Annotated[R, tyro.conf.arg(name="")]
+    settings: Annotated[Recipe, tyro.conf.arg(name="")]
     recipe: str
     run: str = ""
     resume: str = "never"
@@ -84,10 +82,7 @@ def parse(arguments: list[str]) -> Options:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--recipe", default="cam-critters")
     name = finder.parse_known_args(arguments)[0].recipe
-    if name not in RECIPES:
-        raise ConfigError([f"recipe must be one of {', '.join(RECIPES)}, got {name!r}"])
-    kind: Any = RECIPES[name]
-    return tyro.cli(Options[kind], args=arguments, prog="wsolbook train")
+    return tyro.cli(Options, args=arguments, prog="wsolbook train", default=Options(named(name), name))
 
 
 def network(recipe: Recipe) -> Network:

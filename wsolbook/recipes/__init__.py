@@ -1,21 +1,21 @@
-"""Recipes: one frozen dataclass a paper and data set, with the paper's constants and where they are from."""
+"""Recipes: a paper's network and schedule on a data set, with the constants and where they are from."""
 
-from wsolbook.recipes.cam_critters import CamCritters, CamCrittersCoarse, CamCrittersFine, CamCrittersGmp
-from wsolbook.recipes.cam_cub import CamCub, CamCub10
-from wsolbook.recipes.cam_ilsvrc import CamIlsvrc
-from wsolbook.recipes.cam_voc import CamVoc, CamVoc632
+from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.on import On, OnCritters, OnCub, OnIlsvrc, OnVoc
 from wsolbook.recipes.recipe import Recipe
+from wsolbook.training.config import ConfigError
 
-RECIPES: dict[str, type[Recipe]] = {
-    "cam-critters": CamCritters,
-    "cam-critters-gmp": CamCrittersGmp,
-    "cam-critters-fine": CamCrittersFine,
-    "cam-critters-coarse": CamCrittersCoarse,
-    "cam-voc": CamVoc,
-    "cam-voc632": CamVoc632,
-    "cam-cub": CamCub,
-    "cam-cub10": CamCub10,
-    "cam-ilsvrc": CamIlsvrc,
-}
+RECIPES: dict[str, Recipe] = {**CAM}
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "On", "OnCritters", "OnCub", "OnIlsvrc", "OnVoc", "Recipe", "named"]
+
+
+def named(name: str) -> Recipe:
+    """Return a recipe by its name.
+
+    Raises:
+        ConfigError: when there is none, naming those that there are.
+    """
+    if name not in RECIPES:
+        raise ConfigError([f"recipe must be one of {', '.join(RECIPES)}, got {name!r}"])
+    return RECIPES[name]

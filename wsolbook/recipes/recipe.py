@@ -1,43 +1,60 @@
-"""What a recipe is: the settings of a training, and where network, data and metrics come from."""
+"""What a recipe is: a paper's network and schedule, on a data set."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
+
+from tyro.conf import Suppress
 
 from wsolbook.backbones import BACKBONES
-from wsolbook.data.augment import AUGMENTATIONS
-from wsolbook.evaluation.measure import Center
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms
+from wsolbook.methods import METHODS
+from wsolbook.recipes.on import On, OnCritters
 from wsolbook.training.config import TrainConfig
-from wsolbook.types import Samples
+from wsolbook.types import Localizer, Network, Samples
 
 
 @dataclass(frozen=True)
 class Recipe(TrainConfig):
-    """Base of the recipes; every field of `TrainConfig` is one of theirs.
+    """Base of the papers: a paper names its `method`, and adds its own settings to those of every training.
 
     Attributes:
+        method: a key of `wsolbook.methods.METHODS`.
+        source: where the settings and the target are from.
+        target: numbers of the source in percent, under our metrics' names where they measure the same thing.
+        data: what the method is trained and measured on.
         backbone: a name of `wsolbook.backbones.BACKBONES`.
         weights: where pre-trained parameters come from: `"imagenet"` (downloaded), `"critters"` (shipped, for
             the tiny networks), a file, whose name may hold environment variables, or None.
+        frozen: first parts of the network that do not learn.
+        frozen_norms: batch normalization stays as pre-training left it.
     """
 
+    method: ClassVar[str]
+
+    source: Suppress[str] = ""
+    target: Suppress[Mapping[str, float]] = field(default_factory=dict)
+    data: On = OnCritters()
     backbone: str = "tiny"
     weights: str | None = None
-
-    paper: ClassVar[str] = ""
-    # The paper's numbers, under our metrics' names where they measure the same thing.
-    target: ClassVar[dict[str, float]] = {}
+    frozen: int = 0
+    frozen_norms: bool = False
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be, and for each file that is missing."""
-        found = super().problems()
+        found = super().problems() + self.data.problems()
+        if self.best and self.best not in self.data.metrics:
+            found.append(f"best must be one of {', '.join(self.data.metrics)}, got {self.best!r}")
         if self.backbone not in BACKBONES:
             found.append(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}")
         if self.weights not in (None, "imagenet", "critters") and not Path(str(self.weights_from)).is_file():
             found.append(f"weights file {self.weights} does not exist")
+        if self.frozen < 0:
+            found.append(f"frozen must be at least 0, got {self.frozen}")
         return found
 
     @property
@@ -49,47 +66,25 @@ class Recipe(TrainConfig):
         """Return the recipe with its switches turned into settings."""
         return self
 
-    def model(self) -> Any:
-        """Build the network."""
-        raise NotImplementedError
+    def settings(self) -> dict[str, Any]:
+        """Return what the method's build function takes besides backbone, classes and weights."""
+        return {}
+
+    def model(self) -> Network:
+        """Build the network for the classes of the data, with what does not learn."""
+        model = METHODS[self.method](
+            self.backbone, classes=len(self.data.classes), weights=self.weights_from, **self.settings()
+        )
+        if self.frozen:
+            freeze_layers(model.get_submodule("features"), self.frozen)
+        if self.frozen_norms:
+            freeze_norms(model)
+        return model
 
     def training_data(self) -> Samples:
-        """Open the training pictures."""
-        raise NotImplementedError
+        """Open or draw the training pictures."""
+        return self.data.training(self.seed)
 
-    def evaluate(self, model: Any) -> dict[str, float]:
+    def evaluate(self, model: Localizer) -> dict[str, float]:
         """Measure a network on pictures it was not trained on, in percent."""
-        raise NotImplementedError
-
-    def baseline(self) -> dict[str, float]:
-        """Measure the map that guesses the center; classification is left out."""
-        found = self.evaluate(Center(len(self.training_data().classes)))
-        return {metric: value for metric, value in found.items() if metric not in ("top-1", "mAP")}
-
-
-@dataclass(frozen=True)
-class PictureOptions:
-    """Where pictures are and how the network sees them.
-
-    Attributes:
-        root: folder of the data set; may name environment variables.
-        size: side of the training crop in pixels.
-        augment: a key of `wsolbook.data.augment.AUGMENTATIONS`.
-        on_error: `"raise"` stops at a picture that cannot be read, `"skip"` leaves it out and says so.
-    """
-
-    root: str
-    size: int = 224
-    augment: str = "wsol"
-    on_error: Literal["raise", "skip"] = "raise"
-
-    def problems(self) -> list[str]:
-        """Return one sentence for each value that cannot be."""
-        found = []
-        if not os.path.isdir(os.path.expandvars(self.root)):
-            found.append(f"data.root {self.root} is not a folder")
-        if self.size < 32:
-            found.append(f"data.size must be at least 32, got {self.size}")
-        if self.augment not in AUGMENTATIONS:
-            found.append(f"data.augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
-        return found
+        return self.data.evaluate(model, self.workers)

@@ -15,11 +15,12 @@ PACKAGES = ("wsolbook", "torch", "torchvision", "numpy", "accelerate")
 
 
 def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Return versions, device, threads and commit as plain values, under the names of results/README.md."""
+    """Return versions, device, instruction set, threads and commit, under the names of results/README.md."""
     device = torch.device(device)
     return {
         "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "system": platform.system(),
         "commit": commit(),
@@ -32,7 +33,7 @@ def commit() -> str | None:
     root = Path(__file__).parents[2]
     try:
         head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "wsolbook")
+        changed = _git(root, "status", "--porcelain", "--", "wsolbook")
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("-dirty" if changed else "")

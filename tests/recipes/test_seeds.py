@@ -1,0 +1,71 @@
+"""A recipe over seeds: the numbers, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from wsolbook import cli, results
+from wsolbook.files import write_json
+from wsolbook.recipes import RECIPES
+
+SMALL = ["--steps", "2", "--batch-size", "4", "--data.n", "8", "--data.held-out", "6", "--data.size", "16"]
+
+
+def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["reproduce", "cam-critters", "--seeds", "0", "1", "--device", "cpu", *SMALL]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    path = tmp_path / "results" / "cam-critters.json"
+    record = json.loads(path.read_text())
+    assert len(record["metrics"]["top-1"]) == 2
+    assert record["target"] == {"top-1": 95.0}
+    assert record["target_source"].startswith("ours")
+    assert record["pictures"] == {"training": 8, "evaluated": 6}
+    parts = {"head", "body", "limbs", "background"}
+    assert record["center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
+    assert record["config"]["data"]["size"] == 16
+    assert not record["config"].keys() & {"seed", "source", "target"}
+    about = record["provenance"]
+    assert about["command"] == "wsolbook " + " ".join(arguments)
+    assert about["seeds"] == [0, 1]
+    assert set(about) >= {"commit", "device", "threads", "versions", "date"}
+    assert about["instruction_set"] == torch.backends.cpu.get_cpu_capability()
+    assert all(seconds > 0 for seconds in about["seconds"])
+    assert str(tmp_path) not in json.dumps(record)
+    assert results.compare(record) in said
+    assert re.search(r"top-1 +\S+ ± \S+ +95\.0", said)
+
+    assert cli.main(arguments) == 0  # nothing is trained again
+    again = json.loads(path.read_text())
+    assert again["metrics"] == record["metrics"]
+    assert again["provenance"]["seconds"] == [None, None]
+
+    config = tmp_path / "runs" / "cam-critters-seed1" / "config.json"
+    write_json(config, json.loads(config.read_text()) | {"commit": "0" * 40})
+    assert cli.main(arguments) == 1
+    assert f"cam-critters-seed1 was begun at commit {'0' * 40}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [[], ["1", "1"]])
+def test_seeds_must_differ(seeds, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reproduce", "cam-critters", "--seeds", *seeds, *SMALL]) == 1
+    assert "seeds must be different numbers, at least one" in capsys.readouterr().err
+
+
+def test_reproduce_needs_a_name_and_its_help_lists_them(capsys):
+    assert cli.main(["reproduce"]) == 1
+    assert "recipe must be one of cam-critters" in capsys.readouterr().err
+    assert cli.main(["reproduce", "--help"]) == 0
+    assert set(RECIPES) <= set(capsys.readouterr().out.split())
+
+
+def test_the_page_lists_every_recipe():
+    page = Path(__file__).parents[2] / "book" / "reproduce.md"
+    assert set(re.findall(r"`(cam-[\w-]+)`", page.read_text(encoding="utf-8"))) == set(RECIPES)

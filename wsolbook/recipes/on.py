@@ -1,0 +1,255 @@
+"""What a method is trained and measured on: the pictures, their two views and the metrics, for any paper."""
+
+from __future__ import annotations
+
+import functools
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from wsolbook.data import critters
+from wsolbook.data.augment import AUGMENTATIONS
+from wsolbook.data.cub import CUB
+from wsolbook.data.ilsvrc import ILSVRC
+from wsolbook.data.sampling import evaluation_batches
+from wsolbook.data.voc import VOC
+from wsolbook.evaluation.measure import Center, device_of, measure, measure_seeds
+from wsolbook.maps import normalize, resize
+from wsolbook.metrics import best_threshold, part_coverage
+from wsolbook.types import Localizer, Samples
+
+
+@dataclass(frozen=True)
+class On(ABC):
+    """A data set as a recipe uses it; its fields are the options `--data.*` of the command line."""
+
+    title: ClassVar[str]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may show several classes."""
+        return False
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What `evaluate` measures: classification first, then localization."""
+        return ("mAP" if self.multi_label else "top-1", "MaxBoxAccV2", "MaxBoxAcc")
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+
+    @abstractmethod
+    def training(self, seed: int) -> Samples:
+        """Open or draw the training pictures."""
+
+    @abstractmethod
+    def testing(self) -> Samples:
+        """Open or draw the pictures to evaluate on, the same for every seed."""
+
+    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
+        """Measure a network on the test pictures, in percent."""
+        return measure(model, self.testing(), multi_label=self.multi_label, workers=workers)
+
+    def center(self) -> dict[str, float]:
+        """Measure the map that guesses the center of every picture; classification is left out."""
+        found = self.evaluate(Center(len(self.classes)))
+        return {metric: found[metric] for metric in self.metrics[1:]}
+
+
+@dataclass(frozen=True)
+class OnCritters(On):
+    """Our synthetic world.
+
+    Attributes:
+        n: training pictures.
+        held_out: pictures to evaluate on; they share no scene with the training pictures.
+        preset: the world, a key of `wsolbook.data.critters.PRESETS`.
+        size: side of the pictures in pixels.
+    """
+
+    title: ClassVar[str] = "critters"
+
+    n: int = 2048
+    held_out: int = 500
+    preset: str = "single"
+    size: int = 64
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may show several species."""
+        return self.preset in critters.PRESETS and critters.world(self.preset).objects[1] > 1
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the species."""
+        return critters.world(self.preset).names
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """With the share of each part that a map covers, where each picture shows one animal."""
+        parts = () if self.multi_label else (*critters.PARTS, "background")
+        return (*super().metrics, "PxAP", *parts)
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+        found = []
+        if self.n < 1 or self.held_out < 1:
+            found.append("data.n and data.held_out must be at least 1")
+        if self.size < 16:
+            found.append(f"data.size must be at least 16, got {self.size}")
+        if self.preset not in critters.PRESETS:
+            found.append(f"data.preset must be one of {', '.join(critters.PRESETS)}, got {self.preset!r}")
+        return found
+
+    def training(self, seed: int) -> critters.Critters:
+        """Draw the training pictures."""
+        return critters.Critters(self.n, self.preset, self.size, seed, "train")
+
+    def testing(self) -> critters.Critters:
+        """Draw the held-out pictures."""
+        return _held_out(self.held_out, self.preset, self.size)
+
+    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
+        """Measure a network on the held-out pictures."""
+        found = super().evaluate(model, workers)
+        return found if self.multi_label else found | coverage(model, self.testing())
+
+
+@functools.lru_cache(maxsize=1)
+def _held_out(n: int, preset: str, size: int) -> critters.Critters:
+    return critters.Critters(n, preset, size, 0, "val")
+
+
+@torch.no_grad()
+def coverage(model: Localizer, data: critters.Critters) -> dict[str, float]:
+    """Return the share of each part above the best threshold of the set, in percent."""
+    device = device_of(model)
+    raw = torch.cat(
+        [
+            model.maps(b.images.to(device), b.labels.argmax(1, keepdim=True).to(device))[:, 0].cpu()
+            for b in evaluation_batches(data, 100)
+        ]
+    )
+    maps = normalize(resize(raw.float(), data.masks.shape[-1]))
+    shares = part_coverage(maps, data.parts, best_threshold(maps, data.masks))
+    return {part: 100 * share for part, share in shares.items()}
+
+
+@dataclass(frozen=True)
+class OnPictures(On):
+    """Pictures in a folder.
+
+    Attributes:
+        root: folder of the data set; may name environment variables.
+        size: side of the training crop in pixels.
+        augment: a key of `wsolbook.data.augment.AUGMENTATIONS`.
+        on_error: `"raise"` stops at a picture that cannot be read, `"skip"` leaves it out and says so.
+        train: list of training pictures.
+        test: list of pictures to evaluate on.
+    """
+
+    kind: ClassVar[Any]
+
+    root: str = ""
+    size: int = 224
+    augment: str = "wsol"
+    on_error: Literal["raise", "skip"] = "raise"
+    train: str = "train"
+    test: str = "test"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.testing().classes
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+        found = []
+        if not os.path.isdir(os.path.expandvars(self.root)):
+            found.append(f"data.root {self.root} is not a folder")
+        if self.size < 32:
+            found.append(f"data.size must be at least 32, got {self.size}")
+        if self.augment not in AUGMENTATIONS:
+            found.append(f"data.augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
+        return found
+
+    def open(self, split: str, **options: Any) -> Samples:
+        """Open a list of pictures."""
+        return self.kind(os.path.expandvars(self.root), split, on_error=self.on_error, **options)
+
+    def training(self, seed: int) -> Samples:
+        """Open the training pictures."""
+        return self.open(self.train, seed=seed, size=self.size, augment=self.augment)
+
+    def testing(self) -> Samples:
+        """Open the test pictures."""
+        return self.open(self.test)
+
+
+@dataclass(frozen=True)
+class OnVoc(OnPictures):
+    """PASCAL VOC 2012, several classes a picture: the seeds of weakly supervised segmentation."""
+
+    title: ClassVar[str] = "VOC 2012"
+    kind: ClassVar[Any] = VOC
+
+    root: str = "$WSOLBOOK_REAL/data/VOC2012"
+    size: int = 448
+    augment: str = "affinity-cam"
+    train: str = "trainaug"
+    test: str = "train"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may show several classes."""
+        return True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the 20 classes."""
+        return VOC.classes
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """With the maps as segmentation seeds, at the size of each picture."""
+        return (*super().metrics, "PxAP", "seed mIoU", "background score")
+
+    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
+        """Measure a network: classification and boxes in the 224 frame, seeds at the size of each picture."""
+        seeds = measure_seeds(model, self.open(self.test, view="original"))
+        return super().evaluate(model, workers) | seeds
+
+
+@dataclass(frozen=True)
+class OnCub(OnPictures):
+    """CUB-200-2011: 200 kinds of birds, one bird a picture, with its box."""
+
+    title: ClassVar[str] = "CUB-200-2011"
+    kind: ClassVar[Any] = CUB
+
+    root: str = "$WSOLBOOK_REAL/data/CUB_200_2011"
+
+
+@dataclass(frozen=True)
+class OnIlsvrc(OnPictures):
+    """ILSVRC 2012: 1,000 classes, one a picture; 50,000 validation pictures have boxes."""
+
+    title: ClassVar[str] = "ILSVRC 2012"
+    kind: ClassVar[Any] = ILSVRC
+
+    root: str = "$WSOLBOOK_REAL/data/ILSVRC"
+    test: str = "val"
+
+
+# What fits on two cores. The small copy of CUB has ten kinds of birds: another folder, the same data set.
+VOC_632 = OnVoc(size=224, augment="wsol", train="train", test="val")  # 311 and 321 pictures
+CUB_10 = OnCub()  # 300 and 243 pictures
