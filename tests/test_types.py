@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from wsolbook.types import Batch, Maps
+from wsolbook.backbones import build
+from wsolbook.types import Batch, Localizer, Maps, Supervision, Trainable
 
 
 def test_moving_a_batch_keeps_everything_and_carries_no_supervision_of_its_own():
@@ -18,3 +19,36 @@ def test_moving_a_batch_keeps_everything_and_carries_no_supervision_of_its_own()
 
 def test_maps_know_how_many_images_they_explain():
     assert len(Maps(torch.zeros(2, 1, 3, 3), torch.zeros(2, 5), torch.zeros(2, 1, dtype=torch.long))) == 2
+
+
+def test_a_part_of_a_batch_has_all_that_belongs_to_its_images():
+    batch = Batch(
+        torch.arange(3.0).view(3, 1, 1, 1).expand(3, 3, 2, 2),
+        torch.eye(3),
+        torch.tensor([7, 8, 9]),
+        [torch.full((k, 4), k) for k in range(3)],
+        torch.arange(3, dtype=torch.uint8).view(3, 1, 1).expand(3, 2, 2),
+    )
+    part = batch[1:].to("cpu")
+    assert part.images[:, 0, 0, 0].tolist() == [1, 2]
+    assert part.labels.tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert part.index.tolist() == [8, 9]
+    assert [len(boxes) for boxes in part.boxes] == [1, 2]
+    assert part.masks[:, 0, 0].tolist() == [1, 2]
+    assert batch.to("meta").masks.device.type == "meta"
+
+
+def test_the_protocols_tell_networks_apart():
+    class Trained(torch.nn.Linear):
+        supervision = Supervision()
+
+        def loss(self, batch):
+            return {}
+
+    network = build("tiny", classes=2)
+    assert isinstance(network, Trainable)
+    assert isinstance(network, Localizer)
+    assert network.supervision == Supervision(masks=0)
+    assert isinstance(Trained(1, 1), Trainable)
+    assert not isinstance(Trained(1, 1), Localizer)
+    assert not isinstance(torch.nn.Linear(1, 1), Trainable)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from wsolbook.data.counters import seed_of
-from wsolbook.types import Batch, Network
+from wsolbook.types import Batch, Network, Supervision
 
 
 class ToySamples:
@@ -36,6 +36,8 @@ class ToySamples:
 
 class ToyNet(nn.Module):
     """Convolution, dropout, mean over space, linear layer."""
+
+    supervision = Supervision()
 
     def __init__(self, seed: int = 0, dropout: float = 0.5) -> None:
         super().__init__()

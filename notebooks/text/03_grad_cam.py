@@ -45,6 +45,7 @@ from wsolbook.data.transforms import to_network
 from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 from wsolbook.show.figures import overlay, show_images
 from wsolbook.training import Optim, Schedule, TrainConfig, train
+from wsolbook.types import Supervision
 
 here = wsolbook.setup()
 
@@ -59,11 +60,13 @@ here = wsolbook.setup()
 # network: by the paper's table, one that is three points worse.
 #
 # Here is a small one of that kind. Its convolutions are those of the last chapter. Its head is two linear layers with a
-# ReLU between them. The training loop asks a network for its loss, so it gets one.
+# ReLU between them. The training loop asks a network for its loss and for what it may see in training, so it gets both.
 
 # %%
 class DeepHead(nn.Sequential):
     """Convolutions, then two linear layers, as VGG ends in three."""
+
+    supervision = Supervision()  # sees the labels of images and nothing else
 
     def __init__(self, classes):
         trunk = build("tiny", classes=classes, weights="critters").features

@@ -50,6 +50,7 @@ from wsolbook.show.figures import INK
 from wsolbook.training import Optim, Stopped, TrainConfig, load_checkpoint, train
 from wsolbook.backbones.freeze import freeze_norms
 from wsolbook.training.run import read_log
+from wsolbook.types import Supervision
 
 here = wsolbook.setup()
 
@@ -429,6 +430,8 @@ plt.show()
 
 # %%
 class Cramped(nn.Module):
+    supervision = Supervision()
+
     def __init__(self):
         super().__init__()
         self.net = fresh()

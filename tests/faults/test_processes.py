@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from launching import launch
 from toys import ToyNet, ToySamples
 
 from wsolbook import cli
@@ -119,37 +116,14 @@ torch.distributed.destroy_process_group()
 """
 
 
-def launch(world: int, folder: Path, settings: dict) -> dict:
-    """Run WORKER in `world` gloo processes, as torchrun would."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    shared = os.environ | {
-        "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port), "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder), json.dumps(settings)],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(world)
-    ]  # fmt: skip
-    for worker in workers:
-        _, errors = worker.communicate(timeout=180)
-        assert worker.returncode == 0, errors
-    return torch.load(folder / "found.pt", weights_only=True)
-
-
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
     """Same global batch, 3 epochs with a last batch of one image: equal within 1e-5, relative."""
     config = TrainConfig(epochs=3, batch_size=8, micro_batch=2, optim=Optim(lr=0.05), device="cpu")
     net = ToyNet(dropout=0.0)
     alone = train(net, ToySamples(), replace(config, micro_batch=0))
-    found = launch(2, tmp_path, {"epochs": 3, "batch_size": 8, "micro_batch": 2})
+    launch(WORKER, 2, str(tmp_path), json.dumps({"epochs": 3, "batch_size": 8, "micro_batch": 2}))
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
     assert found["losses"] == pytest.approx(alone.losses, rel=1e-5)
     for ours, theirs in zip(net.parameters(), found["weights"], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)

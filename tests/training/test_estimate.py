@@ -5,10 +5,13 @@ from toys import ToySamples
 
 from wsolbook.training import Optim, TrainConfig
 from wsolbook.training.estimate import memory, readable
+from wsolbook.types import Supervision
 
 
 class Square(torch.nn.Module):
     """48 inputs to 3 outputs, squared: the graph keeps the 48 inputs and the 3 outputs of each image."""
+
+    supervision = Supervision()
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -20,6 +20,19 @@ def order(n: int, seed: int, epoch: int) -> tuple[int, ...]:
     """Return the order of `n` samples in an epoch: a permutation that (seed, epoch) alone decide."""
     generator = torch.Generator().manual_seed(seed_of(seed, epoch))
     return tuple(torch.randperm(n, generator=generator).tolist())
+
+
+def with_masks(n: int, count: int | None, seed: int) -> Container[int]:
+    """Return which of `n` training images show their mask to a method that may see `count`; None means all.
+
+    The seed alone decides. A smaller count is a part of a larger one.
+
+    Raises:
+        ValueError: when there are fewer images than that.
+    """
+    if count is not None and not 0 <= count <= n:
+        raise ValueError(f"the method is to see the masks of {count} images; the data set has {n}")
+    return range(n) if count is None else frozenset(order(n, seed, -1)[:count])
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
@@ -42,6 +55,7 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    masks: Container[int] = (),
 ) -> Iterator[Batch]:
     """Yield this process's share of the batch of every step in `steps`.
 
@@ -56,6 +70,7 @@ def training_batches(
             smaller than `world`, the processes left over receive its first sample.
         world: number of processes.
         workers: processes that read ahead; 0 reads in this one. The batches do not depend on it.
+        masks: the samples that come with their mask (see `with_masks`).
 
     Raises:
         ValueError: on an empty data set.
@@ -69,7 +84,7 @@ def training_batches(
             epoch, index = batch_index(n, batch_size, seed, step)
             yield epoch, index[rank::world] or index[:1]
 
-    yield from load(data, keys(), workers)
+    yield from load(data, keys(), workers, masks)
 
 
 def evaluation_batches(
@@ -88,17 +103,18 @@ def evaluation_batches(
 class _View(Dataset):
     """A data set addressed by (epoch, indices), which is what workers are asked for."""
 
-    def __init__(self, data: Samples) -> None:
-        self.data = data
+    def __init__(self, data: Samples, masks: Container[int]) -> None:
+        self.data, self.masks = data, masks
 
     def __getitem__(self, key: Key) -> Batch:
         epoch, index = key
-        return self.data.batch(index, epoch)
+        # Labels are the rule: a data set without masks need not know of the argument.
+        return self.data.batch(index, epoch, self.masks) if self.masks else self.data.batch(index, epoch)
 
 
-def load(data: Samples, keys: Iterable[Key], workers: int = 0) -> Iterator[Batch]:
+def load(data: Samples, keys: Iterable[Key], workers: int = 0, masks: Container[int] = ()) -> Iterator[Batch]:
     """Yield batches by (epoch, indices) in their order, read here or ahead in `workers` other processes."""
-    view = _View(data)
+    view = _View(data, masks)
     if workers == 0:
         return map(view.__getitem__, keys)
     private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from torch import nn
 
+from wsolbook.data.sampling import load, with_masks
 from wsolbook.training.config import TrainConfig
-from wsolbook.types import Samples
+from wsolbook.types import Batch, Samples, Trainable
 
 # Numbers that each optimizer keeps for a parameter.
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 
 
-def memory(model: Any, data: Samples, config: TrainConfig) -> dict[str, int]:
+def memory(model: Trainable, data: Samples, config: TrainConfig) -> dict[str, int]:
     """Return bytes of weights, gradients, optimizer and activations in one process.
 
     Activations are what one picture's forward pass keeps for its backward pass, counted on the CPU in fp32,
     times the pictures of a micro-batch. Kernels need working space besides.
     """
+    assert isinstance(model, nn.Module)
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     states = 0 if config.optim.name == "sgd" and config.optim.momentum == 0 else STATES[config.optim.name]
     held = config.micro_batch or config.batch_size
     halved = 1 if config.precision == "fp32" else 2
+    batch = next(load(data, [(0, (0,))], masks=with_masks(len(data), model.supervision.masks, config.seed)))
     return {
         "weights": weights,
         "gradients": learning,
         "optimizer": learning * (states + bool(config.ema)),
-        "activations": _kept_for_backward(model, data) * held // halved,
+        "activations": _kept_for_backward(model, batch) * held // halved,
     }
 
 
@@ -37,8 +39,9 @@ def readable(size: int) -> str:
     return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.2f} GiB"
 
 
-def _kept_for_backward(model: Any, data: Samples) -> int:
+def _kept_for_backward(model: Trainable, batch: Batch) -> int:
     """Count the bytes that the graph of one picture holds, beside the parameters themselves."""
+    assert isinstance(model, nn.Module)
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -50,6 +53,6 @@ def _kept_for_backward(model: Any, data: Samples) -> int:
 
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model.eval()  # batch statistics must not change
-        terms = model.loss(data.batch([0], 0))
+        terms = model.loss(batch)
     del terms
     return sum(storage.nbytes() for storage in kept.values())

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import torch
+from torch import nn
 
-from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches
+from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches, with_masks
 from wsolbook.distributed import share_buffers
 from wsolbook.profiles import progress
 from wsolbook.training import faults
@@ -32,28 +34,28 @@ from wsolbook.training.provenance import provenance
 from wsolbook.training.run import Run
 from wsolbook.training.schedule import factor
 from wsolbook.training.step import Stepper
-from wsolbook.types import Batch, Samples
+from wsolbook.types import Batch, Localizer, Samples, Trainable
 
-Evaluate = Callable[[Any], dict[str, float]]
+M = TypeVar("M", bound=Trainable)
 Resume = Literal["never", "auto"] | os.PathLike[str]
 
 
 def train(
-    model: Any,
+    model: M,
     data: Samples,
     config: TrainConfig,
     *,
     run: str | os.PathLike[str] | None = None,
-    evaluate: Evaluate | None = None,
+    evaluate: Callable[[M], dict[str, float]] | None = None,
     seed: int | None = None,
     resume: Resume = "never",
 ) -> History:
-    """Train a localizer on image labels.
+    """Train a network on image labels, and on what else it declares to see.
 
     Works the same in a notebook, under `wsolbook train`, and under `accelerate launch` or `torchrun`.
 
     Args:
-        model: an `nn.Module` that is a `Localizer`; trained in place, left in evaluation mode.
+        model: an `nn.Module` with a loss; trained in place, left in evaluation mode.
         data: the data set; its training view is read.
         config: settings.
         run: folder for config, log and checkpoints, for example `runs/first`; None writes nothing.
@@ -66,7 +68,9 @@ def train(
 
     Raises:
         ConfigError: listing all that is wrong with `config`, before anything is created.
-        ValueError: when the data set is empty, `run` holds a run already, or a checkpoint does not fit.
+        TypeError: when `model` has no loss, or does not say what it may see.
+        ValueError: when the data set is empty or has fewer masks than the method is to see, `run` holds a run
+            already, or a checkpoint does not fit.
         NonFiniteLossError: when a loss is NaN or infinite, naming the samples; the state before that step
             was saved.
         Stopped: after SIGTERM or Ctrl-C during a training with `run`; the finished step was saved.
@@ -75,7 +79,13 @@ def train(
     config.check()
     if len(data) == 0:
         raise ValueError("the data set is empty")
-    training = _Training(model, data, config, evaluate, Run(run) if run is not None else None)
+    if not (isinstance(model, nn.Module) and isinstance(model, Trainable)):
+        kind = type(model).__name__
+        raise TypeError(f"{kind} cannot be trained: it needs loss and supervision, see types.Trainable")
+    if config.images_every and not isinstance(model, Localizer):
+        raise ConfigError([f"images_every needs a network with maps, which {type(model).__name__} has not"])
+    measure = partial(evaluate, model) if evaluate else None
+    training = _Training(model, data, config, measure, Run(run) if run is not None else None)
     with training.open(resume):
         training.go()
     return training.history
@@ -85,13 +95,20 @@ class _Training:
     """Where a training is, and what is due there."""
 
     def __init__(
-        self, model: Any, data: Samples, config: TrainConfig, evaluate: Evaluate | None, run: Run | None
+        self,
+        model: Trainable,
+        data: Samples,
+        config: TrainConfig,
+        evaluate: Callable[[], dict[str, float]] | None,
+        run: Run | None,
     ) -> None:
+        assert isinstance(model, nn.Module)
         self.model, self.data, self.config, self.evaluate, self.run = model, data, config, evaluate, run
         self.accelerator = build_accelerator(config)
         self.writes = run is not None and self.accelerator.is_main_process
         self.per_epoch = steps_per_epoch(len(data), config.batch_size)
         self.total = config.total_steps(len(data))
+        self.masks = with_masks(len(data), model.supervision.masks, config.seed)
         self.plain = plain(config)
         self.history = History()
         self.interrupt = Interrupt()
@@ -132,7 +149,7 @@ class _Training:
         rank, world = self.stepper.rank, self.stepper.world
         batches = training_batches(
             self.data, config.batch_size, steps=steps, seed=config.seed, rank=rank, world=world,
-            workers=config.workers,
+            workers=config.workers, masks=self.masks,
         )  # fmt: skip
         self._log("start", step=steps.start, of=steps.stop, passed_over=self.passed_over)
         self.model.train()
@@ -179,9 +196,10 @@ class _Training:
             return
         better = self._due(config.evaluate_every * self.per_epoch) and self._evaluate()
         if config.images_every and step % config.images_every == 0 and self.run and self.writes:
+            assert isinstance(self.model, Localizer)
             with self._as_seen_from_outside():
                 path = self.run.folder / "maps" / f"step-{step:08d}.png"
-                write_pictures(path, self.model, self.data)
+                write_pictures(path, self.model, self.data, self.accelerator.device)
         if better or self._due(config.checkpoint_every or self.per_epoch):
             self._save()
 
@@ -195,7 +213,7 @@ class _Training:
             return False
         share_buffers(self.model)
         with self._as_seen_from_outside():
-            found = self.evaluate(self.model)
+            found = self.evaluate()
         if self.config.best and self.config.best not in found:
             raise ConfigError([f"best is {self.config.best!r}, but the metrics are {', '.join(found)}"])
         self.history.evaluations.append({"step": step, **found})

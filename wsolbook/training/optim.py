@@ -56,12 +56,12 @@ class Optim:
         return found
 
 
-def parameter_groups(model: Any, optim: Optim) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:
     """Sort the trainable parameters into pre-trained and new, weights and biases.
 
     A group holds `params`, `names`, `weight_decay`, and `scale`, its factor on the learning rate.
     """
-    new = {id(p) for p in model.new_parameters()} if hasattr(model, "new_parameters") else set()
+    new = {id(p) for p in getattr(model, "new_parameters", tuple)()}
     groups: dict[tuple[bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 
 from wsolbook.data.transforms import from_network
 from wsolbook.files import atomic
-from wsolbook.types import Samples
+from wsolbook.types import Localizer, Samples
 
 
 @torch.no_grad()
-def write_pictures(path: str | os.PathLike[str], model: Any, data: Samples, count: int = 8) -> None:
+def write_pictures(
+    path: str | os.PathLike[str], model: Localizer, data: Samples, device: torch.device, count: int = 8
+) -> None:
     """Write a PNG of the first samples under their maps, one class each, as the model sees them now."""
     import matplotlib.pyplot as plt
 
@@ -21,7 +22,6 @@ def write_pictures(path: str | os.PathLike[str], model: Any, data: Samples, coun
 
     batch = data.batch(range(min(count, len(data))))
     classes = batch.labels.argmax(1)
-    device = next(model.parameters()).device
     maps = model.maps(batch.images.to(device), classes.to(device)).float().cpu()
     pictures = from_network(batch.images)
     figure = show_images(

@@ -16,7 +16,7 @@ from wsolbook.distributed import add_up
 from wsolbook.training import faults
 from wsolbook.training.config import TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
-from wsolbook.types import Batch
+from wsolbook.types import Batch, Trainable
 
 
 class Stepper:
@@ -27,7 +27,8 @@ class Stepper:
         average: moving average of the weights, where the config asks for one.
     """
 
-    def __init__(self, model: Any, config: TrainConfig, accelerator: Accelerator) -> None:
+    def __init__(self, model: Trainable, config: TrainConfig, accelerator: Accelerator) -> None:
+        assert isinstance(model, nn.Module)
         self.model, self.config, self.accelerator = model, config, accelerator
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
         self.micro_batch = config.micro_batch or config.batch_size
@@ -93,29 +94,27 @@ class Stepper:
         # What the network draws (dropout) is a function of seed, step and process.
         torch.manual_seed(seed_of(self.config.seed, step, self.rank, 1))
         self.optimizer.zero_grad()
-        sums: dict[str, float] = {}
+        done: list[tuple[float, dict[str, Tensor]]] = []
         for start in range(0, len(batch), self.micro_batch):
-            part = self._on_device(batch, start)
+            part = self._on_device(batch[start : start + self.micro_batch])
             share = len(part) / everyone if self.rank < everyone else 0.0
             last = start + self.micro_batch >= len(batch)
             with nullcontext() if last else self.accelerator.no_sync(self.loss):
-                terms: dict[str, Tensor] = self.loss(part)
-                stacked = torch.stack([term.float() for term in terms.values()])
-                values = stacked.tolist()
+                terms: dict[str, Tensor] = {name: term.float() for name, term in self.loss(part).items()}
                 # Gradients are averaged over processes; times their number it is the sum we want.
-                self.accelerator.backward(stacked.sum() * (share * self.world))
-            for name, value in zip(terms, values, strict=True):
-                sums[name] = sums.get(name, 0.0) + share * value
+                self.accelerator.backward(torch.stack([*terms.values()]).sum() * (share * self.world))
+            done.append((share, {name: term.detach() for name, term in terms.items()}))
+        sums: dict[str, float] = {}
+        for share, terms in done:  # reading a number waits for the device, so all work is given to it first
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + share * float(term)
         return sums
 
-    def _on_device(self, batch: Batch, start: int) -> Batch:
-        """Return one micro-batch of a training batch, which has neither boxes nor masks."""
-        part = slice(start, start + self.micro_batch)
-        images = batch.images[part].to(self.accelerator.device, non_blocking=True)
-        if self.config.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        labels = batch.labels[part].to(self.accelerator.device, non_blocking=True)
-        return replace(batch, images=images, labels=labels, index=batch.index[part])
+    def _on_device(self, batch: Batch) -> Batch:
+        batch = batch.to(self.accelerator.device)
+        if not self.config.channels_last:
+            return batch
+        return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on, besides its number."""
@@ -148,7 +147,7 @@ class Stepper:
 class _Loss(nn.Module):
     """The loss as a forward pass, which is what accelerate wraps for many devices and mixed precision."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Trainable) -> None:
         super().__init__()
         self.model = model
 
