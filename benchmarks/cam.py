@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from wsolbook.cam import cam, grad_cam
 
+PEERS = {"grad-cam": "pytorch_grad_cam", "torchcam": "torchcam", "captum": "captum"}
 LAYERS = {"resnet18": "layer4", "resnet50": "layer4", "vgg16": "features.29"}
 Call = Callable[[], object]
 
@@ -210,6 +212,7 @@ def main() -> None:
         "threads": options.threads,
         "size": options.size,
         "rounds": options.rounds,
+        **{name: version(name) for name, module in PEERS.items() if importlib.util.find_spec(module)},
     }
     print(", ".join(f"{key} {value}" for key, value in setting.items()) + "\n")
     print(table(rows))

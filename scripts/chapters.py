@@ -12,6 +12,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# Chapters have no magics, and what jupytext takes for one is the `#!` of a shell script shown to the reader.
+PERCENT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 KEPT = ("mystnb", "tags")  # captions and alt texts live in `mystnb`; all other metadata is noise
 
 
@@ -49,7 +51,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 def read_twin(path: Path) -> NotebookNode:
     """Read a percent script as a notebook without outputs, in the one form that is stored."""
-    return tidy(jupytext.read(path, fmt="py:percent"))
+    return tidy(jupytext.read(path, fmt=PERCENT))
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
@@ -62,7 +64,7 @@ def write_twin(notebook: NotebookNode, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     bare = tidy(notebook)
     bare.metadata = nbformat.from_dict({"jupytext": {"notebook_metadata_filter": "-all"}})
-    path.write_text(jupytext.writes(bare, fmt="py:percent"), encoding="utf-8")
+    path.write_text(jupytext.writes(bare, fmt=PERCENT), encoding="utf-8")
 
 
 def contents(notebook: NotebookNode) -> list[tuple[str, str, dict]]:

@@ -56,7 +56,7 @@ here = wsolbook.setup()
 #
 # Why would one want that, when there are networks that learn from boxes and outlines? The first reason is the
 # price of the labels. To say which of the 20 classes of PASCAL VOC {cite}`everingham2010voc` are in an image
-# takes a person some twenty seconds. To outline them takes minutes, and somebody who knows how. In
+# takes a person some twenty seconds; to outline them takes four minutes {cite}`bearman2016point`, and somebody who knows how. In
 # medicine, in biology, on a factory floor, the word often exists already, in a report or a file name; nobody
 # will ever draw the outlines.
 #
@@ -215,7 +215,7 @@ plt.show()
 # |---|---|---|
 # | `"single"` | one animal, one label | CUB-200-2011 {cite}`wah2011cub`, ILSVRC {cite}`russakovsky2015imagenet` |
 # | `"multi"` | one to four animals, several labels | PASCAL VOC {cite}`everingham2010voc` |
-# | `"biased"` | one animal; ducks, and only ducks, are on water | the boats and the water of {doc}`GAIN <02_cam>` {cite}`li2018gain` |
+# | `"biased"` | one animal; ducks, and only ducks, are on water | the boats and the water of GAIN {cite}`li2018gain` |
 #
 # Worlds for judging explanations have been drawn before. CLEVR-XAI {cite}`arras2022clevrxai` asks questions about
 # colored solids, BAM {cite}`yang2019bam` pastes objects into scenes, and FunnyBirds {cite}`hesse2023funnybirds` renders birds with
@@ -225,7 +225,7 @@ plt.show()
 # ## First, the answer
 #
 # Now the experiment that the rest of the book explains. Fifteen hundred pictures and one word for each. A
-# {term}`training batch <weak supervision>` in this package carries nothing else; look what is in it.
+# training batch in this package carries nothing else, which is all there is to {term}`weak supervision`; look what is in it.
 
 # %%
 train_set = critters.Critters(n=1500, split="train")
@@ -310,7 +310,7 @@ check("how much brighter the head is than the body", inside["head"] / inside["bo
 # Every chapter is a notebook that ran from top to bottom before it was printed, and runs again in our tests. It follows
 # the same order: a failure as a picture, the mathematics, the method from scratch in short cells, the same through
 # the package `wsolbook`, an experiment with several seeds against the claim of the paper, and what goes wrong. Lines like the
-# green-ticked ones above are *checks*: `check` prints its claim if it holds and stops the notebook if not. Trained numbers
+# ticked ones above are *checks*: `check` prints its claim if it holds and stops the notebook if not. Trained numbers
 # differ from machine to machine in their last digits, so no chapter prints them raw; what it prints must hold everywhere.
 #
 # Numbers that take longer than a notebook should are computed by `wsolbook reproduce` and
@@ -349,7 +349,7 @@ check("share of hits without looking at a picture", hits.mean(), at_least=0.6)
 # :label: ex-where-cause
 # :::
 # Is it true that the network uses the head? Do not look at a map. Remove the head from each test scene and measure the
-# {term}`accuracy <GT-known localization>` again; then remove the body instead.
+# {term}`accuracy` again; then remove the body instead.
 # :::{exercise-end}
 # :::
 #

@@ -83,7 +83,7 @@ check("accuracy on critters that it has never seen", accuracy, at_least=0.95)
 # stack, and lay it over the picture. To make it interesting we put two pictures side by side; a
 # {term}`fully convolutional network` takes any size.
 
-# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows on both; the class activation map of fox, which glows on the fox; and that of frog, which glows on the frog."}, "figure": {"caption": "One forward pass of one network. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
+# %% mystnb={"figure": {"caption": "One forward pass of one network. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}, "image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows on both; the class activation map of fox, which glows on the fox; and that of frog, which glows on the frog."}}
 words = ("fox", "frog")
 classes = [test_set.classes.index(word) for word in words]
 two = [pictures[int((true == c).nonzero()[0])] for c in classes]
@@ -193,7 +193,7 @@ check_close("classify each position = CAM + bias", each_position, lifted)
 # Two steps are left before a person can look at the map. It has to reach the size of the picture, and its values
 # have to come into $[0, 1]$. The order is no matter of taste: a bilinear resize averages, and so it misses the
 # peak; a map that was scaled first does not touch 1 any more. The
-# {doc}`evaluation protocol <01_measuring_a_map>` resizes first, and so do we.
+# evaluation protocol of {doc}`01_measuring_a_map` resizes first, and so do we.
 
 # %%
 raw = M[torch.arange(16), true[:16]]
@@ -204,7 +204,7 @@ peaks = scaled_last.amax((1, 2)), scaled_first.amax((1, 2))
 check_close("scaled last: every map reaches 1", peaks[0], torch.ones(16))
 check("scaled first: the lowest peak among 16", peaks[1].min(), at_most=0.999)
 
-# %% mystnb={"image": {"alt": "Four panels: a critter; its class activation map as eight by eight squares; the same map resized to the picture; and the map over the picture, glowing on the head."}, "figure": {"caption": "From 8 \u00d7 8 numbers to evidence on the picture.", "name": "fig-cam-steps"}}
+# %% mystnb={"figure": {"caption": "From 8 \u00d7 8 numbers to evidence on the picture.", "name": "fig-cam-steps"}, "image": {"alt": "Four panels: a critter; its class activation map as eight by eight squares; the same map resized to the picture; and the map over the picture, glowing on the head."}}
 i = 5
 photo = pictures[i].permute(1, 2, 0)
 panels = [photo, raw[i], scaled_last[i], overlay(pictures[i], raw[i])]
@@ -313,7 +313,7 @@ coverage = part_coverage(heat, test_set.parts, tau)
 check("share of the head above the threshold", coverage["head"], at_least=0.9)
 check("share of the body above the threshold", coverage["body"], at_most=0.6)
 
-# %% mystnb={"image": {"alt": "Four curves fall as the threshold rises from 0 to 1. The curve of the head stays near 1 much longer than those of body, limbs and background, which fall early and close together."}, "figure": {"caption": "How much of each part remains above a rising threshold. The dashed line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}}
+# %% mystnb={"figure": {"caption": "How much of each part remains above a rising threshold. The dashed line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}, "image": {"alt": "Four curves fall as the threshold rises from 0 to 1. The curve of the head stays near 1 much longer than those of body, limbs and background, which fall early and close together."}}
 grid = torch.linspace(0, 1, 41)
 curves = [part_coverage(heat, test_set.parts, float(t)) for t in grid]
 
@@ -355,7 +355,7 @@ check("removing the head costs most, share of pictures",
       (fall.argmax(1) == 0).float().mean(), at_least=0.9)
 check("mean rank agreement of map and cause", agreement.nanmean(), at_least=0.5)
 
-# %% mystnb={"image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head highest. Right, the fall of the true logit when the part is removed: head by far the highest."}, "figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines their standard deviation.", "name": "fig-cam-cause"}}
+# %% mystnb={"figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines their standard deviation.", "name": "fig-cam-cause"}, "image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head highest. Right, the fall of the true logit when the part is removed: head by far the highest."}}
 figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.8), layout="constrained")
 sides = (
     ("mean of the map over the part", evidence),
@@ -416,7 +416,8 @@ print(results.table(("three seeds", *columns), rows))
 # The same method, the same code, real pictures: MobileNetV2 with ImageNet weights, fine-tuned with image labels on two small
 # subsets, 632 images of PASCAL VOC 2012 and ten species of CUB-200-2011. These runs need the photographs and a few
 # minutes per seed, so they too are read from `results/`. One warning: their learning rates and the stride of 16 pixels were settled
-# after a look at one seed of these very pictures, so read them as a little kind to CAM.
+# after a look at one seed of these very pictures, so read them as a little kind to CAM. {term}`mAP` takes the place of the accuracy
+# where a picture has several labels.
 
 # %%
 columns = ("top-1", "mAP", "MaxBoxAcc", "MaxBoxAccV2", "PxAP", "seed mIoU")
@@ -461,7 +462,7 @@ explorer
 # **It cannot count.** Two animals of one species share one map. If their blobs touch, they are one component; if not,
 # the rule of the largest component drops one of them.
 
-# %% mystnb={"image": {"alt": "Two foxes side by side. The class activation map glows on both heads; the box of the largest component surrounds only one of them."}, "figure": {"caption": "Two foxes, one map, one box.", "name": "fig-cam-count"}}
+# %% mystnb={"figure": {"caption": "Two foxes, one map, one box.", "name": "fig-cam-count"}, "image": {"alt": "Two foxes side by side. The class activation map glows on both heads; the box of the largest component surrounds only one of them."}}
 from wsolbook.show.figures import draw_box
 
 fox = (true == classes[0]).nonzero()[:, 0]
@@ -531,7 +532,7 @@ check("hits gained by the lower cut", hit[20 / 255] - hit[0.2], at_least=0)
 # :::{exercise-start}
 # :label: ex-cam-dropout
 # :::
-# The released VGG16-GAP has {term}`dropout <ablation>` of one half between the average and the linear layer. Is the identity *mean of the
+# The released VGG16-GAP has {term}`dropout` of one half between the average and the linear layer. Is the identity *mean of the
 # map + bias = logit* still true in training mode? And in evaluation mode?
 # :::{exercise-end}
 # :::

@@ -229,8 +229,9 @@ check("in place, error of the careless map / its peak",
 
 # %% [markdown]
 # One of the maps is wrong, and nothing said so: no error, no warning. The hook kept the tensor, not a copy. The ReLU then wrote
-# over it, and what should have been the output of a convolution, negative values and all, was the output of the ReLU. When
-# we compared the well-known libraries, two of three had this defect. The cure is one `clone`.
+# over it, and what should have been the output of a convolution, negative values and all, was the output of the ReLU.
+# Well-known libraries have this defect: of three that `benchmarks/peers.py` compares on the network above, grad-cam 1.5.7 and torchcam 0.5.0
+# return another map for the in-place twin, and captum 0.9.0 returns the same. The cure is one `clone`.
 #
 # ## How sharp is a map that knows the class?
 #
@@ -470,7 +471,8 @@ check_close("map - counterfactual = signed sum", L - against, signed)
 # classifier is paid for.
 #
 # **Guided backpropagation depends on how ReLU is spelled.** Implementations that exchange modules never see a ReLU that is written as a
-# function. On GoogLeNet, whose 57 ReLUs are all functions, two libraries silently returned the plain gradient when we compared them. `wsolbook` watches the calls, not the modules.
+# function. On GoogLeNet, whose 57 ReLUs are all functions, grad-cam 1.5.7 and captum 0.9.0 silently return the plain gradient
+# (`benchmarks/peers.py` again). `wsolbook` watches the calls, not the modules.
 #
 # ## Exercises
 #
@@ -535,7 +537,9 @@ check_close("moved logits", shifted, base)
 # - Sharp pictures and class-specific pictures are different things. Ask every map whether it would notice another class, or another network.
 # - The forward pass is the only real cost: the graph begins at the layer.
 #
-# The paper's localization on the ILSVRC validation set (VGG-16, error in percent, lower is better; **the paper's numbers, not ours**):
+# The paper's localization on the ILSVRC validation set (VGG-16, error in percent, lower is better; **the paper's numbers, not ours**).
+# c-MWP is contrastive marginal winning probability, the map of excitation backprop {cite}`zhang2016excitation`: a probability is
+# passed down from layer to layer along positive weights, and the same with the class weights negated is subtracted.
 #
 # | method | top-1 loc. | top-5 loc. | top-1 class. | top-5 class. |
 # |---|---|---|---|---|

@@ -611,7 +611,7 @@ for name, archives in download.MANIFESTS.items():
 # saves, and the last line submits the job again, but only if the run was *stopped*: one that failed would fail again.
 #
 # ```bash
-# !/bin/bash
+# #!/bin/bash
 # #SBATCH --nodes=4 --ntasks-per-node=1 --gpus-per-node=8 --cpus-per-task=64
 # #SBATCH --time=12:00:00 --signal=TERM@120 --open-mode=append
 # export FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
