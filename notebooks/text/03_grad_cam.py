@@ -38,7 +38,8 @@ import wsolbook
 from wsolbook import check, check_close, maps
 from wsolbook.backbones import build
 from wsolbook.cam import (
-    backprop, cam, grad_cam, grad_cam_of, guided_backprop, guided_grad_cam, occlusion, record,
+    backprop, cam, grad_cam, grad_cam_of, guided_backprop, guided_grad_cam, occlusion,
+    record,
 )
 from wsolbook.data import critters
 from wsolbook.data.transforms import to_network
