@@ -1,11 +1,10 @@
-"""Classifiers that can localize: fully convolutional, one pooling, one linear layer, ready for CAM."""
+"""Networks by name: trunks for every method, and the classifier of CAM, one pooling and one linear layer."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Literal, get_args
 
 from torchvision import models
@@ -14,30 +13,45 @@ from wsolbook.backbones.classifier import Classifier, Loss, Pool
 from wsolbook.backbones.inception import googlenet, inception_v3
 from wsolbook.backbones.mobile import mobilenet_v2, squeezenet1_1
 from wsolbook.backbones.resnet import resnet
+from wsolbook.backbones.resnet38 import resnet38
+from wsolbook.backbones.strides import use_same_padding
 from wsolbook.backbones.tiny import tiny, tiny_resnet
-from wsolbook.backbones.trunk import Trunk, use_same_padding
-from wsolbook.backbones.vgg import alexnet, vgg16
-from wsolbook.backbones.weights import imagenet_state, read_state, rename, transfer, whole_network
+from wsolbook.backbones.trunk import Tap, Trunk, tapped
+from wsolbook.backbones.vgg import alexnet, vgg16, vgg16_largefov
+from wsolbook.backbones.weights import SHIPPED, read_state, start
 
-__all__ = ["BACKBONES", "SHIPPED", "Classifier", "Padding", "build", "read_state"]
+__all__ = [
+    "BACKBONES",
+    "SHIPPED",
+    "Classifier",
+    "Padding",
+    "Tap",
+    "Trunk",
+    "build",
+    "build_trunk",
+    "read_state",
+    "start",
+    "tapped",
+]
 
 Padding = Literal["symmetric", "tf-same"]
 
-BACKBONES: dict[str, Callable[..., Trunk]] = {
+# Each takes an output stride, whether to dilate, and the classes of a CAM classifier, as `build_trunk` does.
+BACKBONES: dict[str, Callable[[int | None, bool, int | None], Trunk]] = {
     "tiny": tiny,
     "tiny_resnet": tiny_resnet,
     "vgg16": vgg16,
+    "vgg16_largefov": vgg16_largefov,
     "alexnet": alexnet,
     "resnet18": partial(resnet, models.resnet18),
     "resnet50": partial(resnet, models.resnet50),
     "resnet101": partial(resnet, models.resnet101),
+    "resnet38": resnet38,
     "googlenet": googlenet,
     "inception_v3": inception_v3,
     "mobilenet_v2": mobilenet_v2,
     "squeezenet1_1": squeezenet1_1,
 }
-
-SHIPPED = Path(__file__).parent.parent / "weights"
 
 
 def build(
@@ -58,33 +72,26 @@ def build(
         backbone: a key of `BACKBONES`.
         classes: number of logits.
         head: global average pooling or global maximum pooling before the linear layer.
-        output_stride: pixels of the image for one position of the map; each network says which it has.
-        weights: `"imagenet"` downloads torchvision's; `"critters"` are those shipped for the tiny networks; a
-            path to `.safetensors` or `.pth` has torchvision's parameter names or was written by
-            `methods.save`; None starts from random numbers. The linear layer is taken over as well when the
-            network ends in its own and the number of classes is the same.
+        output_stride: as in `build_trunk`.
+        weights: as in `start`; None starts from random numbers.
         loss: `"softmax"` for one class an image, `"sigmoid"` for several.
         dropout: probability of dropping a pooled feature in training.
-        padding: `"tf-same"` pads strided convolutions right and below, as TensorFlow does, for weights
-            that were trained so.
-        dilation: where `output_stride` takes a stride away, spread the later convolutions instead, so that
-            pre-trained parameters keep their meaning.
+        padding: as in `build_trunk`.
+        dilation: as in `build_trunk`.
 
     Raises:
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
         OSError: when the weights cannot be read or downloaded.
     """
-    _require_known("backbone", backbone, tuple(BACKBONES))
     _require_known("head", head, get_args(Pool))
     _require_known("loss", loss, get_args(Loss))
-    _require_known("padding", padding, get_args(Padding))
     if classes < 1:
         raise ValueError(f"classes must be at least 1, got {classes}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    trunk = BACKBONES[backbone](classes, output_stride, dilation)
-    if padding == "tf-same":
-        use_same_padding(trunk.features)
+    trunk = build_trunk(
+        backbone, output_stride=output_stride, padding=padding, dilation=dilation, cam_classes=classes
+    )
     model = Classifier(
         trunk,
         {
@@ -99,27 +106,41 @@ def build(
         },
     )
     if weights is not None:
-        _start_from(model, trunk, weights)
+        model.fresh = start(model, trunk, weights)
     return model
 
 
-def _start_from(model: Classifier, trunk: Trunk, weights: str | os.PathLike[str]) -> None:
-    name = model.settings["backbone"]
-    is_tiny = name.startswith("tiny")
-    if weights == "imagenet":
-        if is_tiny:
-            raise ValueError(f'{name} has no ImageNet weights; pass weights="critters", a path or None')
-        transfer(model, rename(imagenet_state(name), trunk.keys), "the ImageNet file", trunk.new_keys)
-        return
-    if weights == "critters" and not is_tiny:
-        raise ValueError(f'{name} has no critters weights; pass weights="imagenet", a path or None')
-    path = SHIPPED / f"{name}.safetensors" if weights == "critters" else Path(weights)
-    state, header = read_state(path)
-    if not whole_network(header):  # then the names of parameters are torchvision's
-        state = rename(state, trunk.keys)
-    transfer(model, state, f"weights file {path}", trunk.new_keys)
+def build_trunk(
+    backbone: str,
+    *,
+    output_stride: int | None = None,
+    padding: Padding = "symmetric",
+    dilation: bool = True,
+    cam_classes: int | None = None,
+) -> Trunk:
+    """Build a trunk by name, with random parameters.
+
+    Args:
+        backbone: a key of `BACKBONES`.
+        output_stride: pixels of the image for one position of the map; each network says which it has.
+        padding: `"tf-same"` pads strided convolutions right and below, as TensorFlow does, for weights
+            that were trained so.
+        dilation: where `output_stride` takes a stride away, spread the later convolutions instead, so that
+            pre-trained parameters keep their meaning.
+        cam_classes: classes of the CAM classifier that it is for, whose additional convolutions then form a
+            last stage `cam` where the network has such; None leaves them out.
+
+    Raises:
+        ValueError: on an unknown name or value; naming it.
+    """
+    _require_known("backbone", backbone, BACKBONES)
+    _require_known("padding", padding, get_args(Padding))
+    trunk = BACKBONES[backbone](output_stride, dilation, cam_classes)
+    if padding == "tf-same":
+        use_same_padding(trunk)
+    return trunk
 
 
-def _require_known(what: str, value: str, known: tuple[str, ...]) -> None:
+def _require_known(what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")

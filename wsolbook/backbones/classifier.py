@@ -21,19 +21,20 @@ class Classifier(Network):
     `wsolbook.backbones.build` makes one.
 
     Attributes:
-        features: images to feature maps `(n, K, h, w)`.
+        features: the trunk: images to feature maps `(n, K, h, w)`.
         pool: `"gap"`, the mean over the positions, or `"gmp"`, the maximum.
         linear: pooled features to logits.
         settings: the arguments of `build` that made this network, without the weights.
     """
 
     method = "cam"
+    features: Trunk
 
     def __init__(self, trunk: Trunk, settings: dict[str, Any]) -> None:
         super().__init__()
         self.settings = settings
         self.pool: Pool = settings["head"]
-        self.features = trunk.features
+        self.features = trunk
         self.dropout = nn.Dropout(settings["dropout"])
         self.linear = nn.Linear(trunk.channels, settings["classes"])
         if trunk.identity:

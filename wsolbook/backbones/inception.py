@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,57 +9,84 @@ from torch.nn.functional import max_pool2d
 from torchvision.models import GoogLeNet, Inception3
 from torchvision.models.inception import InceptionB
 
-from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialize, require_stride
+from wsolbook.backbones.strides import require_stride
+from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
 from wsolbook.data.transforms import MEAN, STD
 
+GOOGLENET_TAPS = {
+    "stem": Tap("maxpool2", 192, 8),
+    "inception_3": Tap("inception3b", 480, 8),
+    "inception_4": Tap("inception4e", 832, 16),
+    "inception_5": Tap("inception5b", 1024, 32),
+}
+INCEPTION_V3_TAPS = {
+    "stem": Tap("maxpool2", 192, 8),
+    "mixed_5": Tap("Mixed_5d", 288, 8),
+    "mixed_6a": Tap("Mixed_6a", 768, 16),
+    "mixed_6b": Tap("Mixed_6b", 768, 16),
+    "mixed_6c": Tap("Mixed_6c", 768, 16),
+    "mixed_6d": Tap("Mixed_6d", 768, 16),
+    "mixed_6e": Tap("Mixed_6e", 768, 16),
+    "mixed_7": Tap("Mixed_7c", 2048, 32),
+}
 
-def googlenet(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return GoogLeNet at output stride 16 (the network of the CAM paper) or 32 (torchvision's, whole).
 
-    At 16 it ends with inception_4e and a 3x3 convolution of 1,024 units in two groups whose bias starts at 1;
-    pool4, 5a, 5b and both auxiliary classifiers are gone.
+def googlenet(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
+    """Return GoogLeNet at output stride 16 (up to inception_4e) or 32 (torchvision's, whole).
+
+    For CAM at 16, the network of the paper, a 3x3 convolution of 1,024 units in two groups whose bias starts
+    at 1 follows; pool4, 5a, 5b and both auxiliary classifiers are gone.
     """
     stride = output_stride or 16
     require_stride("googlenet", stride, (16, 32))
-    network = he_initialize(GoogLeNet(aux_logits=False, init_weights=False))
-    unused: dict[str, str | None] = {"aux1.": None, "aux2.": None}
+    network = GoogLeNet(aux_logits=False, init_weights=False)
+    he_initialize(network)
+    keys: dict[str, str | None] = {"aux1.": None, "aux2.": None, "fc.": "linear.", "": "features."}
+    trunk = Trunk("googlenet", stride, _layers(network), GOOGLENET_TAPS, keys)
     if stride == 32:
-        whole = _upto(network, "inception5b")
-        return Trunk(whole, 1024, {**unused, "fc.": "linear.", "": "features."})
-    features = _upto(network, "inception4e")
-    features.add_module("cam_conv", cam_convolution(832, bias=1.0))
-    features.add_module("cam_relu", nn.ReLU(inplace=True))
-    unused |= {"fc.": None, "inception5a.": None, "inception5b.": None}
-    return Trunk(features, 1024, {**unused, "": "features."}, ("cam_conv",))
+        return trunk
+    trunk = trunk.upto("inception_4")
+    if cam_classes is None:
+        return trunk
+    added = {"cam_conv": cam_convolution(832, bias=1.0), "cam_relu": nn.ReLU(inplace=True)}
+    return trunk.with_stage("cam", added, 1024)
 
 
-def inception_v3(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return Inception-v3 at output stride 8 (SPG-plain), 16 or 32 (torchvision's, whole).
+def inception_v3(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
+    """Return Inception-v3 at output stride 8 (of SPG), 16 (both up to Mixed_6e) or 32 (torchvision's, whole).
 
-    At 8, the CAM network of Zhang et al. (2018): a padded stem, Mixed_6a at stride 1, everything after
-    Mixed_6e replaced by two 3x3 convolutions of 1,024 units; 28x28 maps of 224 pixels. At 16, Mixed_6a
-    keeps its stride (13x13). Whole, it was trained on 299 pixels and gives 8x8 maps of them.
+    At 8 the stem is padded and Mixed_6a has stride 1: 28x28 maps of 224 pixels. At 16, Mixed_6a keeps its
+    stride (13x13). For CAM at both, two 3x3 convolutions of 1,024 units follow: SPG-plain of Zhang et al.
+    (2018). Whole, it was trained on 299 pixels and gives 8x8 maps of them.
     """
     stride = output_stride or 8
     require_stride("inception_v3", stride, (8, 16, 32))
-    network = he_initialize(Inception3(aux_logits=False, init_weights=False))
-    unused: dict[str, str | None] = {"AuxLogits.": None}
-    if stride == 32:
-        return Trunk(_upto(network, "Mixed_7c"), 2048, {**unused, "fc.": "linear.", "": "features."})
-    network.Conv2d_1a_3x3.conv.padding = (1, 1)  # type: ignore[union-attr]
-    network.maxpool1 = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
-    network.maxpool2 = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+    network = Inception3(aux_logits=False, init_weights=False)
+    he_initialize(network)
+    if stride < 32:
+        network.get_submodule("Conv2d_1a_3x3.conv").padding = (1, 1)
+        network.maxpool1 = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        network.maxpool2 = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
     if stride == 8:
         network.Mixed_6a = DenseReduction(288)
-    features = _upto(network, "Mixed_6e")
-    for name, inputs in (("conv_a3_1", 768), ("conv_a3_2", 1024)):
+    keys: dict[str, str | None] = {"AuxLogits.": None, "fc.": "linear.", "": "features."}
+    trunk = Trunk("inception_v3", stride, _layers(network), INCEPTION_V3_TAPS, keys)
+    if stride == 32:
+        return trunk
+    trunk = trunk.upto("mixed_6e")
+    if cam_classes is None:
+        return trunk
+    added: dict[str, nn.Module] = {}
+    for name, inputs in (("a3_1", 768), ("a3_2", 1024)):
         layer = nn.Conv2d(inputs, 1024, 3, padding=1)
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        features.add_module(name, layer)
-        features.add_module(name.replace("conv", "relu"), nn.ReLU(inplace=True))
-    unused |= {"fc.": None, "Mixed_7a.": None, "Mixed_7b.": None, "Mixed_7c.": None}
-    return Trunk(features, 1024, {**unused, "": "features."}, ("conv_a3_1", "conv_a3_2"))
+        nn.init.zeros_(layer.get_parameter("bias"))
+        added |= {f"conv_{name}": layer, f"relu_{name}": nn.ReLU(inplace=True)}
+    return trunk.with_stage("cam", added, 1024)
 
 
 class SignedInput(nn.Module):
@@ -88,10 +113,8 @@ class DenseReduction(InceptionB):
         return torch.cat([self.branch3x3(maps), double, max_pool2d(maps, 3, stride=1, padding=1)], 1)
 
 
-def _upto(network: nn.Module, last: str) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict(signed_input=SignedInput())
-    for name, layer in network.named_children():
-        layers[name] = layer
-        if name == last:
-            break
-    return nn.Sequential(layers)
+def _layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return everything before the pooling of torchvision's network."""
+    head = ("avgpool", "dropout", "fc")
+    kept = {name: layer for name, layer in network.named_children() if name not in head}
+    return {"signed_input": SignedInput(), **kept}

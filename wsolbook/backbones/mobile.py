@@ -5,25 +5,51 @@ from __future__ import annotations
 from torch import nn
 from torchvision import models
 
-from wsolbook.backbones.trunk import Trunk, limit_stride, require_stride
+from wsolbook.backbones.strides import limit_stride, require_stride
+from wsolbook.backbones.trunk import Tap, Trunk
+
+MOBILENET_V2_TAPS = {  # the rows of table 2 of the paper
+    "conv1": Tap("0", 32, 2),
+    "bottleneck1": Tap("1", 16, 2),
+    "bottleneck2": Tap("3", 24, 4),
+    "bottleneck3": Tap("6", 32, 8),
+    "bottleneck4": Tap("10", 64, 16),
+    "bottleneck5": Tap("13", 96, 16),
+    "bottleneck6": Tap("16", 160, 32),
+    "bottleneck7": Tap("17", 320, 32),
+    "conv2": Tap("18", 1280, 32),
+}
+SQUEEZENET_TAPS = {
+    "conv1": Tap("1", 64, 2),
+    "fire3": Tap("4", 128, 4),
+    "fire5": Tap("7", 256, 8),
+    "fire7": Tap("10", 384, 16),
+    "fire9": Tap("12", 512, 16),
+}
 
 
-def mobilenet_v2(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return MobileNetV2 (Sandler et al., 2018) without its head at output stride 32 (its own), 16 or 8."""
+def mobilenet_v2(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
+    """Return MobileNetV2 (Sandler et al., 2018) without its head at output stride 32 (its own), 16 or 8.
+
+    A bottleneck ends in a linear layer: its feature maps are not rectified.
+    """
     stride = output_stride or 32
     require_stride("mobilenet_v2", stride, (32, 16, 8))
-    network = models.mobilenet_v2()
-    limit_stride(network.features, stride, dilation)
-    return Trunk(
-        network.features, network.last_channel, {"classifier.1.": "linear.", "features.": "features."}
-    )
+    layers = dict(models.mobilenet_v2().features.named_children())
+    limit_stride(layers.values(), stride, dilation)
+    keys = {"classifier.1.": "linear.", "features.": "features."}
+    return Trunk("mobilenet_v2", stride, layers, MOBILENET_V2_TAPS, keys)
 
 
-def squeezenet1_1(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
+def squeezenet1_1(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
     """Return SqueezeNet 1.1 (Iandola et al., 2016) at output stride 16 (13x13 maps of 224 pixels) or 8.
 
-    Its own head scores every position with a 1x1 convolution, rectifies and averages. For the 1,000 classes
-    of ImageNet that convolution and its ReLU are kept as the last feature maps, one a class, and the
+    Its own head scores every position with a 1x1 convolution, rectifies and averages. For CAM over the 1,000
+    classes of ImageNet that convolution and its ReLU are kept as the last feature maps, one a class, and the
     linear layer after the pooling is the identity: logits are torchvision's and CAM, then the rectified
     score of each position, stays exact. For any other number of classes an ordinary linear layer over the
     512 maps takes their place, since a rectified score could never say "absent" to a sigmoid.
@@ -31,10 +57,12 @@ def squeezenet1_1(classes: int, output_stride: int | None = None, dilation: bool
     stride = output_stride or 16
     require_stride("squeezenet1_1", stride, (16, 8))
     network = models.squeezenet1_1()
-    limit_stride(network.features, stride, dilation)
-    if classes != 1000:
-        return Trunk(network.features, 512, {"classifier.": None, "features.": "features."})
-    network.features.add_module("class_conv", network.classifier[1])
-    network.features.add_module("class_relu", nn.ReLU(inplace=True))
+    layers = dict(network.features.named_children())
+    limit_stride(layers.values(), stride, dilation)
+    if cam_classes != 1000:
+        keys = {"classifier.": None, "features.": "features."}
+        return Trunk("squeezenet1_1", stride, layers, SQUEEZENET_TAPS, keys, ["class_conv"])
+    layers |= {"class_conv": network.classifier[1], "class_relu": nn.ReLU(inplace=True)}
+    taps = SQUEEZENET_TAPS | {"cam": Tap("class_relu", 1000, 16)}
     keys = {"classifier.1.": "features.class_conv.", "features.": "features."}
-    return Trunk(network.features, 1000, keys, identity=True)
+    return Trunk("squeezenet1_1", stride, layers, taps, keys, identity=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
-from torch import nn
 from torchvision.models import ResNet
 
-from wsolbook.backbones.trunk import Trunk, limit_stride, require_stride
+from wsolbook.backbones.strides import limit_stride, require_stride
+from wsolbook.backbones.trunk import Tap, Trunk
 
 
 def resnet(
-    network: Callable[[], ResNet], classes: int, output_stride: int | None = None, dilation: bool = True
+    network: Callable[[], ResNet],
+    output_stride: int | None = None,
+    dilation: bool = True,
+    cam_classes: int | None = None,
 ) -> Trunk:
     """Return a ResNet without its head at output stride 32 (its own), 16 (layer4) or 8 (layer3 as well).
 
@@ -22,6 +24,10 @@ def resnet(
     stride = output_stride or 32
     whole = network()
     require_stride(network.__name__, stride, (32, 16, 8))
-    stages = OrderedDict((n, m) for n, m in whole.named_children() if n not in ("avgpool", "fc"))
-    limit_stride(stages.values(), stride, dilation)
-    return Trunk(nn.Sequential(stages), whole.fc.in_features, {"fc.": "linear.", "": "features."})
+    layers = {name: layer for name, layer in whole.named_children() if name not in ("avgpool", "fc")}
+    limit_stride(layers.values(), stride, dilation)
+    width = whole.fc.in_features
+    taps = {"stem": Tap("maxpool", 64, 4)} | {
+        f"layer{i}": Tap(f"layer{i}", width >> (4 - i), 2 << i) for i in (1, 2, 3, 4)
+    }
+    return Trunk(network.__name__, stride, layers, taps, {"fc.": "linear.", "": "features."})

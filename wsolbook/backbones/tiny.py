@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsolbook.backbones.trunk import Trunk, he_initialize, require_stride
+from wsolbook.backbones.strides import require_stride
+from wsolbook.backbones.trunk import Tap, Trunk, he_initialize
 
 WIDTHS = (16, 32, 64, 128)
+TINY_TAPS = {
+    "stage1": Tap("stage1", 16, 1),
+    "stage2": Tap("stage2", 32, 2),
+    "stage3": Tap("stage3", 64, 4),
+    "stage4": Tap("stage4", 128, 16),
+}
+TINY_RESNET_TAPS = TINY_TAPS | {"stage4": Tap("stage4", 128, 8), "stage5": Tap("stage5", 128, 16)}
 
 
-def tiny(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
+def tiny(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
     """Return four stages of 3x3 convolutions, a VGG in small, with batch normalization.
 
     Halving is left to 2x2 pools, so that a cell of the map lies exactly over its pixels. Output stride 8 is
@@ -22,36 +28,40 @@ def tiny(classes: int, output_stride: int | None = None, dilation: bool = True) 
     require_stride("tiny", stride, (4, 8, 16))
     spread = 2 if dilation and stride == 4 else 1
     a, b, c, d = WIDTHS
-    stages: OrderedDict[str, nn.Module] = OrderedDict(
-        stage1=_block(3, a),
-        pool1=nn.MaxPool2d(2),
-        stage2=nn.Sequential(_block(a, b), _block(b, b)),
-        pool2=nn.MaxPool2d(2),
-        stage3=nn.Sequential(_block(b, c), _block(c, c)),
-        pool3=nn.MaxPool2d(2) if stride >= 8 else nn.Identity(),
-        stage4=nn.Sequential(_block(c, d, spread), _halve(stride == 16), _block(d, d, spread)),
-    )
-    return Trunk(he_initialize(nn.Sequential(stages)), d, {"": "features."})
+    layers = {
+        "stage1": _block(3, a),
+        "pool1": nn.MaxPool2d(2),
+        "stage2": nn.Sequential(_block(a, b), _block(b, b)),
+        "pool2": nn.MaxPool2d(2),
+        "stage3": nn.Sequential(_block(b, c), _block(c, c)),
+        "pool3": _halve(stride >= 8),
+        "stage4": nn.Sequential(_block(c, d, spread), _halve(stride == 16), _block(d, d, spread)),
+    }
+    he_initialize(nn.ModuleDict(layers))
+    return Trunk("tiny", stride, layers, TINY_TAPS, {"": "features."})
 
 
-def tiny_resnet(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return four stages of one residual block each, at the same strides as `tiny`."""
+def tiny_resnet(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
+    """Return five stages of one residual block each, the first a plain one, at the same strides as `tiny`."""
     stride = output_stride or 8
     require_stride("tiny_resnet", stride, (4, 8, 16))
     spread = 2 if dilation and stride == 4 else 1
     a, b, c, d = WIDTHS
-    stages: OrderedDict[str, nn.Module] = OrderedDict(
-        stage1=_block(3, a),
-        pool1=nn.MaxPool2d(2),
-        stage2=Residual(a, b),
-        pool2=nn.MaxPool2d(2),
-        stage3=Residual(b, c),
-        pool3=nn.MaxPool2d(2) if stride >= 8 else nn.Identity(),
-        stage4=Residual(c, d, spread),
-        pool4=_halve(stride == 16),
-        stage5=Residual(d, d, spread),
-    )
-    return Trunk(he_initialize(nn.Sequential(stages)), d, {"": "features."})
+    layers = {
+        "stage1": _block(3, a),
+        "pool1": nn.MaxPool2d(2),
+        "stage2": Residual(a, b),
+        "pool2": nn.MaxPool2d(2),
+        "stage3": Residual(b, c),
+        "pool3": _halve(stride >= 8),
+        "stage4": Residual(c, d, spread),
+        "pool4": _halve(stride == 16),
+        "stage5": Residual(d, d, spread),
+    }
+    he_initialize(nn.ModuleDict(layers))
+    return Trunk("tiny_resnet", stride, layers, TINY_RESNET_TAPS, {"": "features."})
 
 
 class Residual(nn.Module):

@@ -1,124 +1,164 @@
-"""What all trunks share: the record `build` works on, output strides, padding, initialization."""
+"""A trunk: images to feature maps in named stages, which a method taps or cuts.
+
+A method makes one by `wsolbook.backbones.build_trunk`, keeps it as its `features` and adds its own layers:
+
+    SPG             trunk = build_trunk("inception_v3", output_stride=8)
+                    tapped(trunk, images, ("mixed_5", "mixed_6d", "mixed_6e"))    A1, and A2 for B2 and for A3
+    AffinityNet     trunk = build_trunk("resnet38")             conv1 and conv2 stay as they are:
+                    trunk.upto("conv2").requires_grad_(False)
+                    tapped(trunk, images, ("conv4", "conv5", "conv6"))
+                    VGG-16 is build_trunk("vgg16_largefov").upto("conv5") with fc6 and fc7 of its own
+    SeeNet          build_trunk("vgg16"): 512 maps of conv5_3, where three new convolutions begin
+    ACoL            build_trunk("vgg16_largefov", dilation=False): pool4 and pool5 at stride 1
+    DeepLab         build_trunk("vgg16_largefov"): up to pool5, where the average pool and fc6 begin, or
+                    build_trunk("resnet101", output_stride=8)
+
+`start` of `wsolbook.backbones.weights` then gives the whole network its pre-trained parameters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, overload
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """Everything before the pooling of a classifier.
+class Tap(NamedTuple):
+    """The end of a stage.
 
     Attributes:
-        features: images to feature maps.
+        layer: the name of its last layer.
         channels: number of feature maps.
-        keys: where parameters of a torchvision state dict belong here: the first prefix that fits a key is
-            replaced; None drops the key. `"linear."` is the layer after the pooling.
-        new: names in `features` of layers that no pre-trained network has.
-        identity: the feature maps already are class scores, so the linear layer is the identity.
+        stride: pixels of the image for one position of the maps.
     """
 
-    features: nn.Module
+    layer: str
     channels: int
-    keys: Mapping[str, str | None]
-    new: tuple[str, ...] = ()
-    identity: bool = False
+    stride: int
+
+
+class Trunk(nn.Sequential):
+    """Everything before the head of a network, layer after layer.
+
+    Attributes:
+        name: of the architecture; torchvision's name where torchvision has it.
+        output_stride: pixels of the image for one position of the last feature maps.
+        taps: the end of each stage, in forward order.
+        keys: where parameters of a pre-trained state dict belong in a network whose `features` this trunk is:
+            the first prefix that fits a key is replaced; None drops the key. `"linear."` is the layer
+            after the pooling.
+        optional: names of layers of which a pre-trained state dict may know nothing, since they are new, or
+            too much, since they are not here.
+        identity: the feature maps already are class scores.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        output_stride: int,
+        layers: Mapping[str, nn.Module],
+        taps: Mapping[str, Tap],
+        keys: Mapping[str, str | None],
+        optional: Collection[str] = (),
+        identity: bool = False,
+    ) -> None:
+        """Join the layers; strides in `taps` are those of the network whose strides nothing limits."""
+        super().__init__(OrderedDict(layers))
+        self.name, self.output_stride = name, output_stride
+        self.taps = {
+            stage: tap._replace(stride=min(tap.stride, output_stride)) for stage, tap in taps.items()
+        }
+        self.keys, self.optional, self.identity = keys, tuple(optional), identity
+
+    @overload
+    def __getitem__(self, index: slice) -> nn.Sequential: ...
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
+    def __getitem__(self, index: slice | int) -> nn.Module:
+        """Return a layer, or several as a plain sequence."""
+        return nn.Sequential(OrderedDict(self.named_children()))[index]
 
     @property
-    def new_keys(self) -> tuple[str, ...]:
-        """Prefixes, in a classifier, of the parameters of the new layers."""
-        return tuple(f"features.{name}." for name in self.new)
+    def channels(self) -> int:
+        """Number of feature maps at the end."""
+        return list(self.taps.values())[-1].channels
+
+    @property
+    def stages(self) -> dict[str, nn.Sequential]:
+        """The layers of each stage, in forward order."""
+        stages, layers = {}, list(self.named_children())
+        for stage, tap in self.taps.items():
+            size = [name for name, _ in layers].index(tap.layer) + 1
+            stages[stage] = nn.Sequential(OrderedDict(layers[:size]))
+            layers = layers[size:]
+        return stages
+
+    def upto(self, stage: str) -> Trunk:
+        """Return the trunk that ends with this stage and shares its layers with this one.
+
+        Raises:
+            ValueError: when there is no such stage, naming those there are.
+        """
+        _require_stages(self, (stage,))
+        layers, ends = list(self.named_children()), list(self.taps)
+        taps = {name: self.taps[name] for name in ends[: ends.index(stage) + 1]}
+        size = [name for name, _ in layers].index(taps[stage].layer) + 1
+        optional = (*self.optional, *(name for name, _ in layers[size:]))
+        return Trunk(self.name, taps[stage].stride, dict(layers[:size]), taps, _headless(self.keys), optional)
+
+    def with_stage(self, stage: str, layers: Mapping[str, nn.Module], channels: int) -> Trunk:
+        """Return the trunk with new layers behind it, one more stage; it shares the others with this one."""
+        every = {**dict(self.named_children()), **layers}
+        taps = self.taps | {stage: Tap(list(layers)[-1], channels, self.output_stride)}
+        optional = (*self.optional, *layers)
+        return Trunk(self.name, self.output_stride, every, taps, _headless(self.keys), optional)
 
 
-def limit_stride(stages: Iterable[nn.Module], output_stride: int, dilation: bool) -> None:
-    """Hold the resolution of a network once its stride has reached `output_stride`.
+def tapped(
+    trunk: Trunk, images: Float[Tensor, "n 3 h w"], stages: Collection[str]
+) -> dict[str, Float[Tensor, "n _ _ _"]]:
+    """Return the feature maps at the end of several stages, from one pass that stops after the last of them.
 
-    A layer whose stride would exceed the limit gets stride 1. With `dilation`, every later 3x3 convolution
-    is spread by the stride that was lost, so that each parameter meets the same neighbors as in
-    pre-training: the new feature map, read at every second position, is the original one exactly.
-    Without, the convolutions stay dense and see half as far, as in the benchmark of Choe et al. (2020).
-
-    Args:
-        stages: the parts of a network in order, changed in place; a part holds one stride at most,
-            and it comes before the 3x3 convolutions of stride 1 of that part.
-        output_stride: pixels of the image for one of the feature map.
-        dilation: whether to spread later convolutions.
+    Raises:
+        ValueError: when there is no such stage, naming those there are.
     """
-    reached = rate = 1
-    for stage in stages:
-        layers = [m for m in stage.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
-        step = max((_first(layer.stride) for layer in layers), default=1)
-        before, hold = rate, reached * step > output_stride
-        reached, rate = (reached, rate * step) if hold else (reached * step, rate)
-        for layer in layers:
-            strided = _first(layer.stride) > 1
-            if strided and not hold:
-                continue
-            spread = (before if strided else rate) if dilation else 1
-            reach = spread * (_first(layer.kernel_size) - 1) // 2
-            if isinstance(layer, nn.MaxPool2d):
-                layer.stride, layer.padding, layer.dilation = 1, reach, spread
-            else:
-                layer.stride, layer.padding, layer.dilation = (1, 1), (reach, reach), (spread, spread)
-
-
-class SameConv2d(nn.Conv2d):
-    """A strided convolution padded as TensorFlow's SAME: an odd pixel of padding goes right and below."""
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k u v"]:
-        """Return the convolution, `ceil(side / stride)` positions a side."""
-        margins: list[int] = []
-        for axis in (1, 0):
-            side, kernel, stride = images.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
-            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-            margins += [total // 2, total - total // 2]
-        return conv2d(pad(images, margins), self.weight, self.bias, self.stride, 0, 1, self.groups)
-
-
-def use_same_padding(features: nn.Module) -> None:
-    """Replace every strided convolution by one padded as TensorFlow does; parameters keep their names."""
-    for name, layer in list(features.named_modules()):
-        if isinstance(layer, nn.Conv2d) and _first(layer.stride) > 1:
-            same = SameConv2d(
-                layer.in_channels,
-                layer.out_channels,
-                (layer.kernel_size[0], layer.kernel_size[1]),
-                (layer.stride[0], layer.stride[1]),
-                groups=layer.groups,
-                bias=layer.bias is not None,
-            )
-            same.load_state_dict(layer.state_dict())
-            features.set_submodule(name, same)
+    _require_stages(trunk, stages)
+    maps, found = images, {}
+    for name, stage in trunk.stages.items():
+        maps = stage(maps)
+        if name in stages:
+            found[name] = maps
+        if len(found) == len(stages):
+            break
+    return found
 
 
 def cam_convolution(inputs: int, outputs: int = 1024, groups: int = 2, bias: float = 0.0) -> nn.Conv2d:
     """Return the 3x3 convolution that Zhou et al. put before the pooling, initialized as they did."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups)
     nn.init.normal_(layer.weight, std=0.01)
-    nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
+    nn.init.constant_(layer.get_parameter("bias"), bias)
     return layer
 
 
-def he_initialize(network: nn.Module) -> nn.Module:
-    """Initialize all convolutions after He et al. (2015), in place, and return the network."""
+def he_initialize(network: nn.Module) -> None:
+    """Initialize all convolutions after He et al. (2015), in place."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    return network
 
 
-def require_stride(name: str, output_stride: int, allowed: tuple[int, ...]) -> None:
-    """Raise a ValueError that names the output strides a network offers, if it is not one of them."""
-    if output_stride not in allowed:
-        raise ValueError(f"{name} has output stride {' or '.join(map(str, allowed))}, not {output_stride!r}")
+def _require_stages(trunk: Trunk, stages: Collection[str]) -> None:
+    for stage in stages:
+        if stage not in trunk.taps:
+            raise ValueError(f"{trunk.name} has no stage {stage!r}; its stages are {', '.join(trunk.taps)}")
 
 
-def _first(value: int | tuple[int, ...]) -> int:
-    return value if isinstance(value, int) else value[0]
+def _headless(keys: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Drop the linear layer that was trained on the last feature maps of another trunk."""
+    return {prefix: None if place == "linear." else place for prefix, place in keys.items()}

@@ -1,53 +1,75 @@
-"""VGG-16 and AlexNet without their fully connected layers, as Zhou et al. (2016) cut and extend them."""
+"""VGG-16 and AlexNet without their fully connected layers, as Zhou et al. (2016) and DeepLab cut them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from torch import nn
 
-from wsolbook.backbones.trunk import Trunk, cam_convolution, he_initialize, require_stride
+from wsolbook.backbones.strides import require_stride
+from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
 
-# Simonyan and Zisserman (2015), configuration D: output channels of each 3x3 convolution, "pool" halves.
-VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+# Simonyan and Zisserman (2015), configuration D: output channels of each 3x3 convolution.
+VGG16 = {
+    "conv1": (64, 64),
+    "conv2": (128, 128),
+    "conv3": (256, 256, 256),
+    "conv4": (512, 512, 512),
+    "conv5": (512, 512, 512),
+}
+VGG16_TAPS = {
+    "conv1": Tap("3", 64, 1),
+    "conv2": Tap("8", 128, 2),
+    "conv3": Tap("15", 256, 4),
+    "conv4": Tap("22", 512, 8),
+    "conv5": Tap("29", 512, 16),
+}
+ALEXNET_TAPS = {
+    "conv1": Tap("1", 64, 4),
+    "conv2": Tap("4", 192, 8),
+    "conv3": Tap("7", 384, 16),
+    "conv4": Tap("9", 256, 16),
+    "conv5": Tap("11", 256, 16),
+}
+KEYS = {"classifier.": None, "features.": "features."}
 
 
-def vgg16(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return VGG-16 up to conv5_3 and a 3x3 convolution of 1,024 units in two groups.
+def vgg16(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
+    """Return VGG-16 up to conv5_3, each stage after its ReLU; pool5 and fc6 to fc8 are gone.
 
-    As in the released network of the CAM paper: pool5 and fc6 to fc8 are gone. Output stride 16 (14x14 maps
-    of 224 pixels) or 8, which leaves out pool4 as well; `dilation` then spreads conv5.
+    Output stride 16 (14x14 maps of 224 pixels) or 8, which leaves out pool4 as well; `dilation` then
+    spreads conv5. For CAM, a 3x3 convolution of 1,024 units in two groups follows, as in the released
+    network of the paper.
     """
     stride = output_stride or 16
     require_stride("vgg16", stride, (16, 8))
-    spread = 2 if stride == 8 and dilation else 1
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    inputs, place, pools = 3, 0, 0
-    for item in VGG16:
-        if isinstance(item, str):
-            pools += 1
-            if pools < 4 or stride == 16:
-                layers[str(place)] = nn.MaxPool2d(2)
-            place += 1
-            continue
-        reach = spread if pools == 4 else 1
-        layers[str(place)] = nn.Conv2d(inputs, item, 3, padding=reach, dilation=reach)
-        layers[str(place + 1)] = nn.ReLU(inplace=True)
-        inputs, place = item, place + 2
-    features = he_initialize(nn.Sequential(layers))
-    features.add_module("cam_conv", cam_convolution(512))
-    features.add_module("cam_relu", nn.ReLU(inplace=True))
-    return Trunk(features, 1024, {"classifier.": None, "features.": "features."}, ("cam_conv",))
+    trunk = Trunk("vgg16", stride, _vgg16(stride, dilation, 2), VGG16_TAPS, KEYS)
+    if cam_classes is None:
+        return trunk
+    added = {"cam_conv": cam_convolution(512), "cam_relu": nn.ReLU(inplace=True)}
+    return trunk.with_stage("cam", added, 1024)
 
 
-def alexnet(classes: int, output_stride: int | None = None, dilation: bool = True) -> Trunk:
-    """Return AlexNet*-GAP: pool5 at stride 1 and two more 3x3 convolutions of 512 units in two groups.
+def vgg16_largefov(
+    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
+) -> Trunk:
+    """Return VGG-16 as DeepLab-LargeFOV has it (Chen et al., 2015), up to pool5.
 
-    Maps are 11x11 for 224 pixels. conv1 to conv5 are torchvision's (64, 192, 384, 256, 256 channels,
+    All pools are 3x3 and padded; pool4 and pool5 stay, at stride 1, so that the output stride is 8: 41x41
+    maps of 321 pixels. `dilation` spreads conv5.
+    """
+    require_stride("vgg16_largefov", output_stride or 8, (8,))
+    layers = _vgg16(8, dilation, 3) | {"30": nn.MaxPool2d(3, 1, 1)}
+    return Trunk("vgg16", 8, layers, VGG16_TAPS | {"pool5": Tap("30", 512, 8)}, KEYS)
+
+
+def alexnet(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
+    """Return AlexNet up to conv5, each stage after its ReLU.
+
+    For CAM it becomes AlexNet*-GAP: pool5 at stride 1 and two more 3x3 convolutions of 512 units in two
+    groups; maps are 11x11 for 224 pixels. conv1 to conv5 are torchvision's (64, 192, 384, 256, 256 channels,
     no groups), which differ from those of the Caffe network that the paper started from.
     """
     require_stride("alexnet", output_stride or 16, (16,))
-    layers = [
+    plain = nn.Sequential(
         nn.Conv2d(3, 64, 11, stride=4, padding=2),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, stride=2),
@@ -60,11 +82,37 @@ def alexnet(classes: int, output_stride: int | None = None, dilation: bool = Tru
         nn.ReLU(inplace=True),
         nn.Conv2d(256, 256, 3, padding=1),
         nn.ReLU(inplace=True),
-    ]
-    features = he_initialize(nn.Sequential(*layers))
-    features.add_module("pool5", nn.MaxPool2d(3, stride=1))
-    features.add_module("conv6", cam_convolution(256, 512))
-    features.add_module("relu6", nn.ReLU(inplace=True))
-    features.add_module("conv7", cam_convolution(512, 512))
-    features.add_module("relu7", nn.ReLU(inplace=True))
-    return Trunk(features, 512, {"classifier.": None, "features.": "features."}, ("conv6", "conv7"))
+    )
+    he_initialize(plain)
+    trunk = Trunk("alexnet", 16, dict(plain.named_children()), ALEXNET_TAPS, KEYS)
+    if cam_classes is None:
+        return trunk
+    added = {
+        "pool5": nn.MaxPool2d(3, stride=1),
+        "conv6": cam_convolution(256, 512),
+        "relu6": nn.ReLU(inplace=True),
+        "conv7": cam_convolution(512, 512),
+        "relu7": nn.ReLU(inplace=True),
+    }
+    return trunk.with_stage("cam", added, 512)
+
+
+def _vgg16(stride: int, dilation: bool, window: int) -> dict[str, nn.Module]:
+    """Return conv1 to conv5 under torchvision's numbers, which a pool that is left out skips."""
+    layers: dict[str, nn.Module] = {}
+    inputs, place = 3, 0
+    for stage, widths in VGG16.items():
+        held = VGG16_TAPS[stage].stride > stride
+        if stage != "conv1":
+            if window == 3:
+                layers[str(place)] = nn.MaxPool2d(3, 1 if held else 2, 1)
+            elif not held:
+                layers[str(place)] = nn.MaxPool2d(2)
+            place += 1
+        reach = 2 if held and dilation else 1
+        for outputs in widths:
+            layers[str(place)] = nn.Conv2d(inputs, outputs, 3, padding=reach, dilation=reach)
+            layers[str(place + 1)] = nn.ReLU(inplace=True)
+            inputs, place = outputs, place + 2
+    he_initialize(nn.ModuleDict(layers))
+    return layers

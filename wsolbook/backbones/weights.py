@@ -11,11 +11,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
-from torch import Tensor
-from torchvision.models import get_model_weights
+from torch import Tensor, nn
+from torchvision.models import get_model_weights, list_models
 
-from wsolbook.backbones.classifier import Classifier
+from wsolbook.backbones.trunk import Trunk
 from wsolbook.files import atomic
+
+SHIPPED = Path(__file__).parent.parent / "weights"
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -77,8 +79,11 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
     """Return torchvision's ImageNet parameters of a network, downloaded unless they are cached.
 
     Raises:
+        ValueError: when torchvision does not have the network.
         OSError: without a connection, saying what to pass instead.
     """
+    if name not in list_models():
+        raise ValueError(f"{name} has no ImageNet weights to download; pass the path of a file or None")
     entries = get_model_weights(name)
     entry = getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
     try:
@@ -91,8 +96,38 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
         ) from None
 
 
+def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str]) -> frozenset[str]:
+    """Begin with parameters from pre-training and return the names of those that stay as initialized.
+
+    Args:
+        network: changed in place; its `features` is the trunk. Its layer `linear`, if it has one, is taken
+            over as well where it has the same shape.
+        trunk: says which parameters it needs and what they are called elsewhere.
+        weights: `"imagenet"` downloads torchvision's; `"critters"` are those shipped for the tiny networks; a
+            path to `.safetensors` or `.pth` has the names of the released parameters of this architecture,
+            or was saved by this package, whatever the method.
+
+    Raises:
+        ValueError: when there are no such weights or they do not fit; naming them.
+        OSError: when they cannot be read or downloaded.
+    """
+    if weights == "imagenet":
+        state = rename(imagenet_state(trunk.name), trunk.keys)
+        return transfer(network, trunk, state, "the ImageNet file")
+    path = SHIPPED / f"{trunk.name}.safetensors" if weights == "critters" else Path(weights)
+    if weights == "critters" and not path.is_file():
+        raise ValueError(f"{trunk.name} has no critters weights; pass the path of a file or None")
+    state, header = read_state(path)
+    if whole_network(header):
+        own = network.state_dict()
+        state = {key: value for key, value in state.items() if key in own}
+    else:
+        state = rename(state, trunk.keys)
+    return transfer(network, trunk, state, f"weights file {path}")
+
+
 def rename(state: Mapping[str, Tensor], keys: Mapping[str, str | None]) -> dict[str, Tensor]:
-    """Return parameters under the names of a `Classifier`, as `Trunk.keys` tells; other names stay."""
+    """Return parameters under the names of this package, as `Trunk.keys` tells; other names stay."""
     renamed = {}
     for key, value in state.items():
         prefix = next((p for p in keys if key.startswith(p)), "")
@@ -102,39 +137,36 @@ def rename(state: Mapping[str, Tensor], keys: Mapping[str, str | None]) -> dict[
     return renamed
 
 
-def transfer(model: Classifier, state: Mapping[str, Tensor], source: str, new: tuple[str, ...] = ()) -> None:
-    """Copy parameters into a network and note which of its own stay as initialized.
+def transfer(network: nn.Module, trunk: Trunk, state: Mapping[str, Tensor], source: str) -> frozenset[str]:
+    """Copy parameters into a network and return the names of those that it had to keep.
 
-    The linear layer is taken over when it is there with the same number of classes. Everything else must
-    be there and fit.
+    Every layer of the trunk that is not optional must be there and fit.
 
     Args:
-        model: changed in place.
-        state: parameters under the names of `model`.
+        network: changed in place; its `features` is the trunk.
+        trunk: says which layers are optional.
+        state: parameters under the names of the network.
         source: what to call them in an error.
-        new: prefixes of parameters that may be missing, besides `"linear."`.
 
     Raises:
         ValueError: naming the source and the first missing, unknown or misshapen parameter.
     """
-    own, name = model.state_dict(), model.settings["backbone"]
-    head = [key for key in ("linear.weight", "linear.bias") if key in state]
-    if any(state[key].shape[0] != own[key].shape[0] for key in head):
-        state = {key: value for key, value in state.items() if key not in head}
-    optional = ("linear.", *new)
-    missing = [
-        key
-        for key in own.keys() - state.keys()
-        if not key.startswith(optional) and not key.endswith("num_batches_tracked")
-    ]
+    own = network.state_dict()
+    optional = tuple(f"features.{layer}." for layer in trunk.optional)
+    head = [key for key in state if key.startswith("linear.")]
+    no_head = any(key not in own or own[key].shape != state[key].shape for key in head)
+    cut = {key for key in state if key.startswith(optional) and key not in own}
+    state = {key: value for key, value in state.items() if key not in cut and not (no_head and key in head)}
+    needed = [key for key in own if key.startswith("features.") and not key.startswith(optional)]
+    missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
     unknown = list(state.keys() - own.keys())
     for problem, keys in (("lacks", missing), ("has the unknown", unknown)):
         if keys:
-            others = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise ValueError(f"{source} does not fit {name}: it {problem} parameter {min(keys)}{others}")
+            first = f"{min(keys)} and {len(keys) - 1} more" if len(keys) > 1 else min(keys)
+            raise ValueError(f"{source} does not fit {trunk.name}: it {problem} parameter {first}")
     for key, value in state.items():
         if own[key].shape != value.shape:
             shapes = f"{tuple(value.shape)}, expected {tuple(own[key].shape)}"
-            raise ValueError(f"{source} does not fit {name}: {key} has shape {shapes}")
-    model.load_state_dict(dict(state), strict=False)
-    model.fresh = frozenset(own) - frozenset(state)
+            raise ValueError(f"{source} does not fit {trunk.name}: {key} has shape {shapes}")
+    network.load_state_dict(state, strict=False)
+    return frozenset(own) - frozenset(state)
