@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 from math import ceil
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -24,7 +23,6 @@ def occlusion(
     patch: int = 32,
     stride: int = 16,
     fill: float = 0.0,
-    result: Literal["drop", "score"] = "drop",
     batch_size: int = 64,
 ) -> Maps:
     """Slide a patch over the images and record the scores without what it covers.
@@ -37,12 +35,11 @@ def occlusion(
             lower border are cut off by it.
         stride: step of the patch in pixels, at most its side.
         fill: value under the patch; 0 is the mean color of a normalized image.
-        result: `"drop"` for score minus occluded score, high on evidence; `"score"` for the occluded score
-            itself, low on evidence (figure 1 of Selvaraju et al. 2017 shows it so).
         batch_size: covered images in one forward pass.
 
     Returns:
-        Maps `(n, k, h, w)`: at each pixel the mean over the patches that cover it.
+        Maps `(n, k, h, w)`: at each pixel the fall of the score, mean over the patches that cover it. Figure
+        1 of Selvaraju et al. 2017 shows the score that is left instead, low on evidence.
 
     Raises:
         TypeError: when the images are not floating point or the classes not integers.
@@ -54,8 +51,6 @@ def occlusion(
             f"occlusion needs 1 <= stride <= patch <= side of the image, got stride {stride}, patch {patch}, "
             f"image {height} x {width}"
         )
-    if result not in ("drop", "score"):
-        raise ValueError(f'result must be "drop" or "score", got {result!r}')
     rows, columns = (
         range(0, stride * (ceil((side - patch) / stride) + 1), stride) for side in (height, width)
     )
@@ -77,7 +72,6 @@ def occlusion(
             for (y, x), seen in zip(part, scores, strict=True):
                 total[..., y : y + patch, x : x + patch] += seen[..., None, None]
                 count[y : y + patch, x : x + patch] += 1
-    mean = total / count
-    values = mean if result == "score" else whole[..., None, None] - mean
+    values = whole[..., None, None] - total / count
     require_finite(values, images, "input")
     return Maps(values, output if isinstance(output, Tensor) else whole, chosen, "input")

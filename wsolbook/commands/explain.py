@@ -29,10 +29,9 @@ from wsolbook.cam.photograph import (
 )
 from wsolbook.data.photos import Photo, find_photos, read_photo
 from wsolbook.files import atomic, write_json
-from wsolbook.maps import normalize
 from wsolbook.profiles import best_device, progress
 from wsolbook.show.comparison import Panel, Section, thumbnail, write_comparison
-from wsolbook.show.photographs import draw_map, draw_photo, draw_pixels
+from wsolbook.show.photographs import draw, draw_photo
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,6 @@ def explain(options: Explain) -> int:
     methods = options.method or (method_for(trained.network),)
     if options.layer and not any(map(takes_layer, methods)):
         raise ValueError(f"{' and '.join(methods)} does not let one choose a layer; leave out --layer")
-    wanted = [_parse(each, trained.names) for each in options.classes]
     trained.network.to(best_device() if options.device == "auto" else torch.device(options.device))
     sections: list[Section] = []
     failed: list[str] = []
@@ -106,9 +104,10 @@ def explain(options: Explain) -> int:
             failed.append(str(error))
             continue
         scores = probabilities(trained, photo)
-        found = explain_photo(trained, photo, scores, _indices(wanted, scores), methods, options.layer)
+        classes = _indices(options.classes, trained.names, scores)
+        found = explain_photo(trained, photo, scores, classes, methods, options.layer)
         print(_summary(photo, scores, trained.names))
-        pictures = [_draw(photo, each) for each in found]
+        pictures = [draw(photo, each) for each in found]
         for each, picture in zip(found, pictures, strict=True):
             _write(_target(options.out, stem, trained.names[each.wanted], each.method), picture, each,
                    _facts(photo, trained, options, each))  # fmt: skip
@@ -155,17 +154,13 @@ def _require_writable(target: Path) -> None:
         raise PermissionError(f"cannot write {target}: no permission to write into {place}")
 
 
-def _parse(wanted: str, names: Sequence[str]) -> int | str:
-    """Return the index of a class, or what depends on the photo as it is."""
-    return wanted if wanted == "auto" or re.fullmatch(r"top\d+", wanted) else find_class(wanted, names)
-
-
-def _indices(wanted: Sequence[int | str], scores: Tensor) -> list[int]:
+def _indices(wanted: Sequence[str], names: Sequence[str], scores: Tensor) -> list[int]:
+    """Return the classes asked for by name or number, or as the best of this photo."""
     best = scores.argsort(descending=True, stable=True).tolist()
     chosen: list[int] = []
     for each in wanted:
-        count = 1 if each == "auto" else int(str(each)[3:]) if isinstance(each, str) else 0
-        chosen += best[:count] if isinstance(each, str) else [each]
+        top = re.fullmatch(r"top(\d+)", "top1" if each == "auto" else each)
+        chosen += best[: int(top[1])] if top else [find_class(each, names)]
     return list(dict.fromkeys(chosen))
 
 
@@ -189,12 +184,6 @@ def _summary(photo: Photo, scores: Tensor, names: Sequence[str]) -> str:
     lines = [f"{photo.path}  {photo.size[0]}x{photo.size[1]}"]
     lines += [f"  {v:6.1%}  {names[c]} ({c})" for v, c in zip(values.tolist(), classes.tolist(), strict=True)]
     return "\n".join(lines)
-
-
-def _draw(photo: Photo, found: Explanation) -> Image.Image:
-    if found.view.ndim == 3:
-        return draw_pixels(photo, found.view)
-    return draw_map(photo, normalize(found.view, "max"), found.box)
 
 
 def _facts(photo: Photo, trained: Pretrained, options: Explain, found: Explanation) -> dict[str, object]:

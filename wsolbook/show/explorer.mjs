@@ -123,71 +123,7 @@ function inferno(level) {
 }
 
 const STYLE = `
-:host { display: block; container-type: inline-size; color-scheme: inherit;
-  --ink: var(--pst-color-text-base, var(--jp-ui-font-color1, CanvasText));
-  --soft: var(--pst-color-text-muted, var(--jp-ui-font-color2, GrayText));
-  --line: var(--pst-color-border, var(--jp-border-color2, #c9ced6));
-  --paper: var(--pst-color-background, var(--jp-layout-color0, Canvas));
-  --card: var(--pst-color-surface, var(--jp-layout-color1, Canvas));
-  --accent: var(--pst-color-primary, var(--jp-brand-color1, #0072b2));
-  --truth: #009e73; --prediction: #d55e00; }
-* { box-sizing: border-box; }
-section { color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px; max-width: 780px;
-  margin: 0 auto; font: 15px/1.45 var(--pst-font-family-base, var(--jp-ui-font-family, system-ui, sans-serif)); font-variant-numeric: tabular-nums; display: grid; gap: 14px 20px;
-  grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
-.wide { grid-column: 1 / -1; }
-.stage { position: relative; border-radius: 8px; overflow: hidden; background: #000; line-height: 0; align-self: start; }
-.stage > * { position: absolute; inset: 0; width: 100%; height: 100%; }
-.stage img { position: static; height: auto; filter: saturate(0.5); }
-.stage svg, .curve svg { fill: none; }
-.stage path, .stage rect, .curve path { vector-effect: non-scaling-stroke; }
-.casing { stroke: #fff; stroke-width: 5; opacity: 0.75; }
-.truth { stroke: var(--truth); stroke-width: 2.5; stroke-dasharray: 7 4; }
-.prediction { stroke: var(--prediction); stroke-width: 2.5; }
-.edge { stroke: #fff; stroke-width: 1.5; }
-.edge.casing { stroke: #000; stroke-width: 3; opacity: 0.6; }
-.legend, .note { color: var(--soft); font-size: 13px; margin: 0; }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 14px; margin-top: 8px; }
-.legend > * { display: inline-flex; align-items: center; gap: 6px; }
-.legend label { margin-left: auto; cursor: pointer; }
-.legend input { accent-color: var(--accent); margin: 0; }
-.legend svg { width: 24px; height: 8px; }
-.legend .edge { stroke: var(--ink); }
-.panel { display: flex; flex-direction: column; gap: 12px; min-width: 0; }
-.score { display: flex; align-items: baseline; gap: 10px; flex-wrap: wrap; }
-.score b { font-size: 40px; line-height: 1; font-weight: 650; }
-.pills { display: flex; gap: 6px; flex-wrap: wrap; }
-.pills span { border: 1px solid var(--line); border-radius: 99px; padding: 1px 10px; font-size: 13px; color: var(--soft); }
-.pills .hit { border-color: var(--truth); color: var(--ink); background: color-mix(in srgb, var(--truth) 18%, transparent); }
-.curve svg { width: 100%; height: auto; display: block; cursor: crosshair; touch-action: none; overflow: visible; }
-.curve .axis { stroke: var(--line); }
-.curve .other { stroke: var(--soft); opacity: 0.55; stroke-width: 1.2; }
-.curve .own { stroke: var(--accent); stroke-width: 2.4; }
-.curve .here { stroke: var(--prediction); stroke-width: 1.5; }
-.curve circle { fill: var(--prediction); stroke: var(--card); stroke-width: 2; }
-.curve text { fill: var(--soft); font-size: 11px; stroke: none; }
-fieldset { border: 0; margin: 0; padding: 0; min-width: 0; display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
-legend { float: left; padding: 0; margin-right: 4px; color: var(--soft); font-size: 13px; }
-.choice { position: relative; display: inline-flex; cursor: pointer; }
-.choice input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; }
-.choice > span { border: 1px solid var(--line); border-radius: 8px; padding: 3px 12px; background: var(--paper); }
-.choice input:checked + span { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); font-weight: 600; }
-.choice input:focus-visible + span, input:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-.thumb > span { padding: 4px; display: grid; gap: 2px; justify-items: center; font-size: 12px; width: 84px; font-weight: 400 !important; }
-.thumb img { width: 74px; height: 74px; object-fit: cover; border-radius: 5px; display: block; }
-.thumb .verdict { color: var(--soft); }
-.thumb .verdict.hit { color: var(--ink); font-weight: 600; }
-.slide { display: grid; grid-template-columns: auto 1fr auto; gap: 4px 12px; align-items: center; }
-.slide input { width: 100%; accent-color: var(--accent); margin: 0; height: 24px; }
-.slide output { min-width: 3.2em; text-align: right; font-weight: 600; }
-@container (max-width: 559px) {
-  section { grid-template-columns: minmax(0, 1fr); padding: 12px; }
-  .panel, .tally, .pictures { order: 1; } /* keep the slider next to what it changes */
-  .pictures legend { width: 100%; }
-  .thumb > span { width: 72px; }
-  .thumb img { width: 62px; height: 62px; } }
-.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-`;
+explorer.css`;
 
 const number = (value) => value.toFixed(2);
 

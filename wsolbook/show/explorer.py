@@ -28,7 +28,9 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("the threshold explorer needs anywidget: pip install 'wsolbook[book]'") from error
 
-MODULE = Path(__file__).with_suffix(".mjs").read_text(encoding="utf-8")
+HERE = Path(__file__)
+STYLE = HERE.with_suffix(".css").read_text(encoding="utf-8")
+MODULE = HERE.with_suffix(".mjs").read_text(encoding="utf-8").replace("explorer.css", STYLE)
 GRID = 160  # longest side, in pixels, of the grid that a page stores and computes on
 
 TWIN = """\

@@ -8,13 +8,22 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from wsolbook.cam.photograph import Explanation
 from wsolbook.data.photos import Photo
-from wsolbook.show.figures import INK, overlay
+from wsolbook.maps import normalize
+from wsolbook.show.figures import INK, etching, overlay
 
 
 def draw_photo(photo: Photo) -> Image.Image:
     """Draw the photograph alone."""
     return _to_image(photo.picture)
+
+
+def draw(photo: Photo, found: Explanation) -> Image.Image:
+    """Draw a map with its box, or gradients, over the photograph."""
+    if found.view.ndim == 3:
+        return draw_pixels(photo, found.view)
+    return draw_map(photo, normalize(found.view, "max"), found.box)
 
 
 def draw_map(photo: Photo, heat: Float[Tensor, "u v"], box: tuple[int, int, int, int] | None) -> Image.Image:
@@ -29,8 +38,7 @@ def draw_map(photo: Photo, heat: Float[Tensor, "u v"], box: tuple[int, int, int,
 
 def draw_pixels(photo: Photo, gradients: Float[Tensor, "3 s s"]) -> Image.Image:
     """Draw gradients at the pixels as a picture on gray, where the network saw them."""
-    scaled = 0.5 + 0.5 * gradients / gradients.abs().quantile(0.999).clamp(min=1e-12)
-    placed = [place(photo, channel) for channel in scaled.clamp(0, 1)]
+    placed = [place(photo, channel) for channel in torch.from_numpy(etching(gradients)).movedim(-1, 0)]
     return _to_image(_surround(photo, torch.stack([values for values, _ in placed]), placed[0][1]))
 
 
