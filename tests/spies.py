@@ -16,7 +16,7 @@ class Spy(ToyMethod):
     """Learns from masks, as many as it declares, and keeps every batch it was shown."""
 
     def __init__(self, masks: int | None, classes: int = 2) -> None:
-        super().__init__(classes)
+        super().__init__(classes=classes)
         self.supervision = Supervision(masks)
         self.seen: list[Batch] = []
 

@@ -74,9 +74,11 @@ class ToyMethod(Network):
 
     method = "toy"
 
-    def __init__(self, classes: int = 3, width: int = 8, seed: int = 0) -> None:
+    def __init__(self, backbone="tiny", *, classes=3, weights=None, width=8, seed=0) -> None:
         super().__init__()
-        self.settings = {"classes": classes, "width": width}
+        if weights is not None:
+            raise ValueError(f"toy takes no weights for its backbone, got {weights}")
+        self.settings = {"backbone": backbone, "classes": classes, "width": width}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.features = nn.Conv2d(3, width, 3, padding=1)

@@ -44,7 +44,7 @@ def test_the_header_says_all(tmp_path, monkeypatch):
     assert header.pop("format") == "wsolbook network 1"
     assert header.pop("method") == "toy"
     assert {key: json.loads(value) for key, value in header.items()} == {
-        "settings": {"classes": 3, "width": 5},
+        "settings": {"backbone": "tiny", "classes": 3, "width": 5},
         "names": ["fleur", "été", "花"],
         "preprocessing": {"range": [0, 1], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
     }
@@ -109,10 +109,12 @@ def test_files_that_do_not_fit_are_named(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
     methods.save(ToyMethod(classes=3), path)
-    monkeypatch.setitem(methods.METHODS, "toy", lambda classes, width: ToyMethod(classes, width + 1))
+    monkeypatch.setitem(methods.METHODS, "toy", lambda width, **others: ToyMethod(width=width + 1, **others))
     with pytest.raises(ValueError, match=r"a\.safetensors does not fit ToyMethod: size mismatch"):
         methods.load(path)
-    monkeypatch.setitem(methods.METHODS, "toy", lambda classes: ToyMethod(classes))
+    monkeypatch.setitem(
+        methods.METHODS, "toy", lambda backbone, classes: ToyMethod(backbone, classes=classes)
+    )
     with pytest.raises(ValueError, match=r"a\.safetensors has settings that toy does not take .*width"):
         methods.load(path)
     monkeypatch.delitem(methods.METHODS, "toy")
@@ -120,20 +122,36 @@ def test_files_that_do_not_fit_are_named(tmp_path, monkeypatch):
         methods.load(path)
 
 
-def test_taking_over_a_whole_file(tmp_path, monkeypatch):
+def test_a_network_goes_on_from_a_file_of_its_own_method_and_settings(tmp_path, monkeypatch):
     monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
     path, donor = tmp_path / "a.safetensors", ToyMethod(classes=3, seed=1)
     methods.save(donor, path)
-    model = ToyMethod(classes=3)
-    assert methods.take_over(model, path)
+    before = torch.get_rng_state()
+    model = methods.start("toy", path, **TINY)
+    assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(model.linear.weight, donor.linear.weight)
     with pytest.raises(ValueError, match=r"holds another network: width was 8, is 4$"):
-        methods.take_over(ToyMethod(classes=3, width=4), path)
+        methods.start("toy", path, width=4, **TINY)
     with pytest.raises(ValueError, match=r"holds another network: method was toy, is cam$"):
-        methods.take_over(build("tiny", classes=2), path)
-    # A CAM network serves others as their backbone, and so does a file without a header of ours.
-    methods.save(build("tiny", classes=5), path)
-    assert not methods.take_over(build("tiny", classes=2), path)
-    assert not methods.take_over(model, path)
-    save_file({"x": torch.zeros(1)}, path, {"format": "pt"})
-    assert not methods.take_over(model, path)
+        methods.start("cam", path, **TINY)
+
+
+def test_other_weights_are_for_the_backbone(tmp_path, monkeypatch):
+    path, donor = tmp_path / "a.safetensors", build("tiny", classes=5)
+    methods.save(donor, path)
+    torch.manual_seed(4)
+    expected = build("tiny", classes=3, weights=path)
+    torch.manual_seed(4)
+    model = methods.start("cam", path, **TINY)
+    assert torch.equal(model.linear.weight, expected.linear.weight)
+    assert torch.equal(model.features.stage1[0].weight, donor.features.stage1[0].weight)
+    assert len(model.new_parameters()) == 2
+    monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
+    with pytest.raises(ValueError, match=r"toy takes no weights for its backbone, got .*a\.safetensors"):
+        methods.start("toy", path, **TINY)
+    same = methods.start("cam", path, backbone="tiny", classes=5)
+    assert torch.equal(same.linear.weight, donor.linear.weight)
+    save_file(donor.features.state_dict(), path, {"format": "pt"})
+    trunk = methods.start("cam", path, **TINY)
+    assert torch.equal(trunk.features.stage1[0].weight, donor.features.stage1[0].weight)
+    assert len(methods.start("cam", None, **TINY).new_parameters()) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,6 @@ from wsolbook.training.estimate import memory, readable
 from wsolbook.training.interrupt import EXIT_STOPPED, Stopped
 from wsolbook.training.loop import train as run_training
 from wsolbook.training.optim import parameter_groups
-from wsolbook.types import Network
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def train(arguments: list[str]) -> int:
     resume: Any = options.resume if options.resume in ("never", "auto") else Path(options.resume)
     try:
         torch.manual_seed(recipe.seed)
-        model, data = network(recipe), recipe.training_data()
+        model, data = recipe.model(), recipe.training_data()
         model.names = tuple(data.classes)
         methods.describe(model)  # what could not be saved is refused before it is trained
         history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
@@ -85,23 +84,9 @@ def parse(arguments: list[str]) -> Options:
     return tyro.cli(Options, args=arguments, prog="wsolbook train", default=Options(named(name), name))
 
 
-def network(recipe: Recipe) -> Network:
-    """Build the network of a recipe; reopen it where its weights are a file of the same method and settings.
-
-    Raises:
-        ValueError: when the weights are of another network, naming the difference.
-    """
-    if recipe.weights_from and Path(recipe.weights_from).is_file():
-        with torch.random.fork_rng(devices=[]):
-            model = replace(recipe, weights=None).model()
-        if methods.take_over(model, recipe.weights_from):
-            return model
-    return recipe.model()
-
-
 def describe(recipe: Recipe) -> str:
     """Return what a training would do, in words, without doing it."""
-    model, data = network(recipe), recipe.training_data()
+    model, data = recipe.model(), recipe.training_data()
     steps = recipe.total_steps(len(data))
     groups = parameter_groups(model, recipe.optim)
     used = memory(model, data, recipe)

@@ -1,6 +1,7 @@
 """The methods of the book by name, and the files that keep a trained network of any of them.
 
-A method is a function that builds a `wsolbook.types.Network`. A file holds its parameters, and in the header
+A method is a function of a backbone, the number of classes, weights for the backbone, and settings of its
+own, which builds a `wsolbook.types.Network`. A file holds its parameters, and in the header
 the method and the settings that build the network again, so that every command reopens it by itself.
 """
 
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from wsolbook.backbones import build, read_state
@@ -80,29 +83,37 @@ def load(path: str | os.PathLike[str]) -> Network:
     return model
 
 
-def take_over(model: nn.Module, path: str | os.PathLike[str]) -> bool:
-    """Give a network all parameters of a file; return False when the file holds those of a backbone only.
+def start(method: str, weights: str | os.PathLike[str] | None, **settings: Any) -> Network:
+    """Build a network that goes on from a file of the same method and settings, whole.
 
-    A CAM network of other settings counts as a backbone.
+    All other weights are left to the method's build function, which takes them for its backbone; so is the
+    file of a CAM network of other settings.
 
     Raises:
         OSError: when the file cannot be read.
         ValueError: when it holds a network of another method, or of other settings; naming them.
     """
-    state, header = read_state(path)
-    if not whole_network(header):
-        return False
-    method, settings = _described(path, header)
-    mine = getattr(model, "settings", {})
-    changed = [f"{k} was {settings.get(k)}, is {mine.get(k)}" for k in mine if settings.get(k) != mine[k]]
-    if (other := getattr(model, "method", None)) != method:
-        changed = [f"method was {method}, is {other}"]
-    if changed and method == "cam":
-        return False
-    if changed:
-        raise ValueError(f"weights file {path} holds another network: {'; '.join(changed)}")
-    _fill(model, state, path)
-    return True
+    if weights is not None and Path(weights).is_file():
+        state, header = read_state(weights)
+        if whole_network(header):
+            kind, theirs = _described(weights, header)
+            with torch.random.fork_rng(devices=[]):
+                model = METHODS[method](**settings)
+            changed = (
+                [f"method was {kind}, is {method}"]
+                if kind != method
+                else [
+                    f"{k} was {theirs.get(k)}, is {v}"
+                    for k, v in model.settings.items()
+                    if theirs.get(k) != v
+                ]
+            )
+            if not changed:
+                _fill(model, state, weights)
+                return model
+            if kind != "cam":
+                raise ValueError(f"weights file {weights} holds another network: {'; '.join(changed)}")
+    return METHODS[method](weights=weights, **settings)
 
 
 def _described(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple[str, dict[str, Any]]:

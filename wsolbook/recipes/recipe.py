@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from tyro.conf import Suppress
 
+from wsolbook import methods
 from wsolbook.backbones import BACKBONES
 from wsolbook.backbones.freeze import freeze_layers, freeze_norms
-from wsolbook.methods import METHODS
 from wsolbook.recipes.on import On, OnCritters
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Localizer, Network, Samples
@@ -29,7 +29,8 @@ class Recipe(TrainConfig):
         data: what the method is trained and measured on.
         backbone: a name of `wsolbook.backbones.BACKBONES`.
         weights: where pre-trained parameters come from: `"imagenet"` (downloaded), `"critters"` (shipped, for
-            the tiny networks), a file, whose name may hold environment variables, or None.
+            the tiny networks), a file, whose name may hold environment variables, or None. A network that
+            `wsolbook train` left is gone on with as a whole where method and settings are the same.
         frozen: first parts of the network that do not learn.
         frozen_norms: batch normalization stays as pre-training left it.
     """
@@ -72,9 +73,10 @@ class Recipe(TrainConfig):
 
     def model(self) -> Network:
         """Build the network for the classes of the data, with what does not learn."""
-        model = METHODS[self.method](
-            self.backbone, classes=len(self.data.classes), weights=self.weights_from, **self.settings()
-        )
+        model = methods.start(
+            self.method, self.weights_from, backbone=self.backbone, classes=len(self.data.classes),
+            **self.settings(),
+        )  # fmt: skip
         if self.frozen:
             freeze_layers(model.get_submodule("features"), self.frozen)
         if self.frozen_norms:
