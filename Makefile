@@ -8,6 +8,7 @@ PAGES := _build/html
 BOOK := $(VENV)/.book-installed
 TEST := $(VENV)/.test-installed
 THREADS ?= 2
+EXTRAS ?= book,test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export WSOLBOOK_PROFILE := book
 CHECKS := check-lint check-types check-package check-slow check-pairs check-style check-notebooks \
@@ -61,9 +62,9 @@ check-types: $(TEST) ## mypy on the package
 	$(HEAD) "mypy: types of the package"
 	@$(BIN)/mypy
 
-check-package: $(TEST) ## tests of the package
+check-package: $(TEST) ## tests of the package, and which lines they reach
 	$(HEAD) "pytest: the package"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(THREADS) --dist loadscope
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(THREADS) --dist loadscope --cov --cov-report=term
 
 check-slow: $(TEST) ## tests of the package that take longer
 	$(HEAD) "pytest: tests that take longer"
@@ -109,7 +110,7 @@ $(BOOK): pyproject.toml | $(BIN)/python
 
 $(TEST): pyproject.toml | $(BIN)/python
 	$(HEAD) "pip: what the book and the tests need"
-	@$(BIN)/python -m pip install --quiet --editable '.[book,test]'
+	@$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@ $(BOOK)
 
 # Debian and Colab split ensurepip off; there the environment gets its pip from the one that is installed.

@@ -1,8 +1,9 @@
-"""Write everything that follows from pyproject.toml: the public address and the list of requirements.
+"""Write everything that follows from pyproject.toml: the public address, the requirements, the version.
 
 The address is `[project.urls] Repository`. From it come the launch links and the Colab cell of each
 chapter, the chapter table of the README, and the address in `_config.yml` and `CITATION.cff`. From the
-requirements come `environment.yml` and what the Colab cell installs.
+requirements come `environment.yml` and what the Colab cell installs. The version, which pyproject.toml takes
+from the package, goes into `CITATION.cff`.
 `publish.py --check` writes nothing and fails where a file is out of step.
 """
 
@@ -19,6 +20,8 @@ import nbformat
 from chapters import KERNEL, ROOT, contents, find_twins, read_twin, tags, write_twin
 from nbformat import NotebookNode
 from pair import sync
+
+from wsolbook import __version__
 
 BRANCH = "main"
 # What Colab ships. A chapter leaves these alone: replacing torch or numpy under a running kernel breaks it.
@@ -130,17 +133,17 @@ def chapter_table(twins: list[Path], url: str) -> str:
     return "\n".join(["| chapter | run it in |", "|---|---|", *rows])
 
 
-def replace_once(pattern: str, new: str, path: Path) -> str:
-    """Return the text of a file with the one match of `pattern` replaced.
+def replaced(path: Path, changes: dict[str, str]) -> str:
+    """Return the text of a file with the one match of each pattern replaced.
 
     Raises:
         ValueError: naming file and pattern, when there is not exactly one match.
     """
-    text, count = re.subn(
-        pattern, lambda _: new, path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
-    if count != 1:
-        raise ValueError(f"{path.name}: {pattern!r} matches {count} times, expected once")
+    text = path.read_text(encoding="utf-8")
+    for pattern, new in changes.items():
+        text, count = re.subn(pattern, lambda _, new=new: new, text, flags=re.MULTILINE | re.DOTALL)
+        if count != 1:
+            raise ValueError(f"{path.name}: {pattern!r} matches {count} times, expected once")
     return text
 
 
@@ -155,11 +158,15 @@ def derived(root: Path = ROOT) -> dict[Path, str]:
         root / "environment.yml": ENVIRONMENT.format(
             requirements="\n".join(f'      - "{r}"' for r in requirements)
         ),
-        root / "_config.yml": replace_once(r"^  url: \S+", f"  url: {url}", root / "_config.yml"),
-        root / "CITATION.cff": replace_once(
-            r"^repository-code: \S+", f"repository-code: {url}", root / "CITATION.cff"
+        root / "_config.yml": replaced(root / "_config.yml", {r"^  url: \S+": f"  url: {url}"}),
+        root / "CITATION.cff": replaced(
+            root / "CITATION.cff",
+            {
+                r"^repository-code: \S+": f"repository-code: {url}",
+                r"^version: \S+": f"version: {__version__}",
+            },
         ),
-        root / "README.md": replace_once("<!-- chapters -->.*<!-- /chapters -->", block, root / "README.md"),
+        root / "README.md": replaced(root / "README.md", {"<!-- chapters -->.*<!-- /chapters -->": block}),
     }
 
 

@@ -8,6 +8,8 @@ import os
 import sys
 import typing
 
+import wsolbook
+
 # verb: ("module:function", what it does). A module is imported when its verb is used, so that help is quick.
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("wsolbook.commands.train:train", "train a network by a recipe"),
@@ -35,9 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(_help())
         return 0
     if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        print(version("wsolbook"))
+        print(wsolbook.__version__)
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in COMMANDS:

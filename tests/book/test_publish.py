@@ -12,6 +12,8 @@ import yaml
 from chapters import ROOT, contents, find_twins, read_twin
 from packaging.requirements import Requirement
 
+import wsolbook
+
 PROJECT = publish.read_project()
 URL = publish.repository(PROJECT)
 
@@ -105,3 +107,12 @@ def test_every_chapter_is_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for twin in find_twins():
         assert f"[{publish.title_of(read_twin(twin))}](notebooks/{twin.stem}.ipynb)" in readme
+
+
+def test_the_version_is_one():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    entries = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert "version" not in PROJECT
+    assert PROJECT["dynamic"] == ["version"]
+    assert entries[0] == "Unreleased"
+    assert citation["version"] == entries[1] == wsolbook.__version__

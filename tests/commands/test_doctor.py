@@ -63,7 +63,7 @@ def test_old_and_absent_packages(outside, capsys, monkeypatch):
     versions = {"torch": "1.13.0"}
 
     def version(name):
-        if name in ("numba", "scikit-image"):
+        if name in ("numba", "anywidget"):
             raise metadata.PackageNotFoundError(name)
         return versions.get(name) or real(name)
 
@@ -76,7 +76,7 @@ def test_old_and_absent_packages(outside, capsys, monkeypatch):
     assert entry(lines, "numba")[1].startswith("not installed")
     mark, detail, remedy = entry(lines, "extra book")
     assert (mark, remedy) == ("✗", '→ pip install "wsolbook[book]"')
-    assert detail.startswith("lacks scikit-image>=")
+    assert detail.startswith("lacks anywidget>=")
     assert lines[-1] == "cannot work without numba, torch"
 
 

@@ -100,7 +100,7 @@ def evaluation_batches(
     yield from load(data, keys, workers)
 
 
-class _View(Dataset):
+class _View(Dataset[Batch]):
     """A data set addressed by (epoch, indices), which is what workers are asked for."""
 
     def __init__(self, data: Samples, masks: Container[int]) -> None:
