@@ -78,23 +78,23 @@ SETTINGS = {
         (3, 64, 0.02, 0.9, 5e-4, 1.0, 1.0, True, "cosine", (), 1, 64, None),
     ),
     "cam-voc": (
-        ("VOC 2012", "vgg16", "imagenet", "gap", 8, True, 0.5, 0),
+        ("voc2012", "vgg16", "imagenet", "gap", 8, True, 0.5, 0),
         (15, 16, 0.1, 5e-4, 5e-4, 10.0, *CAFFE, "poly", (), 5, 448, "affinity-cam"),
     ),
     "cam-voc632": (
-        ("VOC 2012", "mobilenet_v2", "mobilenet_v2_symmetric", "gap", 16, True, 0.5, 14),
+        ("voc2012", "mobilenet_v2", "mobilenet_v2_symmetric", "gap", 16, True, 0.5, 14),
         (8, 16, 0.02, 0.9, 1e-4, 10.0, *CAFFE, "cosine", (), 0, 224, "wsol"),
     ),
     "cam-cub": (
-        ("CUB-200-2011", "vgg16", "imagenet", "gap", 8, False, 0.0, 0),
+        ("cub", "vgg16", "imagenet", "gap", 8, False, 0.0, 0),
         (50, 32, 1e-3, 0.9, 5e-4, 10.0, 1.0, True, "step", (15, 30, 45), 5, 224, "wsol"),
     ),
     "cam-cub10": (
-        ("CUB-200-2011", "mobilenet_v2", "mobilenet_v2_symmetric", "gap", 16, True, 0.0, 14),
+        ("cub", "mobilenet_v2", "mobilenet_v2_symmetric", "gap", 16, True, 0.0, 14),
         (8, 16, 0.002, 0.9, 1e-4, 10.0, *CAFFE, "cosine", (), 0, 224, "wsol"),
     ),
     "cam-ilsvrc": (
-        ("ILSVRC 2012", "googlenet", "imagenet", "gap", 16, True, 0.0, 0),
+        ("ilsvrc2012", "googlenet", "imagenet", "gap", 16, True, 0.0, 0),
         (160_000, 64, 1e-3, 0.9, 5e-4, 1.0, *CAFFE, "step", (40_000, 80_000, 120_000), 1, 224, "wsol"),
     ),
 }
@@ -106,7 +106,7 @@ def test_the_settings_are_those_of_the_sources():
         r = recipe.resolved()
         weights = r.weights.rpartition("/")[2].removesuffix(".safetensors")
         network = (
-            r.data.title,
+            r.data.name,
             r.backbone,
             weights,
             r.head,

@@ -49,7 +49,7 @@ def toy_is_a_method(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.* has 2 classes")
-@pytest.mark.parametrize("data", [OnCritters(), OnVoc(), OnCub(), OnIlsvrc()], ids=lambda data: data.title)
+@pytest.mark.parametrize("data", [OnCritters(), OnVoc(), OnCub(), OnIlsvrc()], ids=lambda data: data.name)
 def test_a_paper_of_one_class_trains_and_is_measured_on_every_data_set(data: On, miniature):
     optim = Optim(lr=0.5, momentum=0.0, weight_decay=0.0)
     recipe = Toy(data=miniature(data), scale=3.0, steps=1, batch_size=2, device="cpu", optim=optim)

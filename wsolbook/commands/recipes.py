@@ -18,7 +18,7 @@ def recipes(options: Options) -> int:
     rows = [
         (
             name,
-            recipe.data.title,
+            recipe.data.name,
             recipe.backbone,
             ", ".join(f"{metric} {value:g}" for metric, value in recipe.target.items()),
             recipe.source,

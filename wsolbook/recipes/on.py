@@ -6,16 +6,16 @@ import functools
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 
 from wsolbook.data import critters
 from wsolbook.data.augment import AUGMENTATIONS
-from wsolbook.data.cub import CUB
-from wsolbook.data.ilsvrc import ILSVRC
 from wsolbook.data.sampling import evaluation_batches
-from wsolbook.data.voc import VOC
+from wsolbook.data.sets import open_split
+from wsolbook.data.voc import CLASSES
 from wsolbook.evaluation.measure import Center, device_of, measure, measure_seeds
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics import best_threshold, part_coverage
@@ -24,9 +24,13 @@ from wsolbook.types import Localizer, Samples
 
 @dataclass(frozen=True)
 class On(ABC):
-    """A data set as a recipe uses it; its fields are the options `--data.*` of the command line."""
+    """A data set as a recipe uses it; its fields are the options `--data.*` of the command line.
 
-    title: ClassVar[str]
+    Attributes:
+        name: as the commands call it.
+    """
+
+    name: ClassVar[str]
 
     @property
     def multi_label(self) -> bool:
@@ -76,7 +80,7 @@ class OnCritters(On):
         size: side of the pictures in pixels.
     """
 
-    title: ClassVar[str] = "critters"
+    name: ClassVar[str] = "critters"
 
     n: int = 2048
     held_out: int = 500
@@ -157,8 +161,6 @@ class OnPictures(On):
         test: list of pictures to evaluate on.
     """
 
-    kind: ClassVar[Any]
-
     root: str = ""
     size: int = 224
     augment: str = "wsol"
@@ -184,7 +186,8 @@ class OnPictures(On):
 
     def open(self, split: str, **options: Any) -> Samples:
         """Open a list of pictures."""
-        return self.kind(os.path.expandvars(self.root), split, on_error=self.on_error, **options)
+        root = Path(os.path.expandvars(self.root))
+        return open_split(self.name, root, split, on_error=self.on_error, **options)
 
     def training(self, seed: int) -> Samples:
         """Open the training pictures."""
@@ -199,8 +202,7 @@ class OnPictures(On):
 class OnVoc(OnPictures):
     """PASCAL VOC 2012, several classes a picture: the seeds of weakly supervised segmentation."""
 
-    title: ClassVar[str] = "VOC 2012"
-    kind: ClassVar[Any] = VOC
+    name: ClassVar[str] = "voc2012"
 
     root: str = "$WSOLBOOK_REAL/data/VOC2012"
     size: int = 448
@@ -216,7 +218,7 @@ class OnVoc(OnPictures):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the 20 classes."""
-        return VOC.classes
+        return CLASSES
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -233,8 +235,7 @@ class OnVoc(OnPictures):
 class OnCub(OnPictures):
     """CUB-200-2011: 200 kinds of birds, one bird a picture, with its box."""
 
-    title: ClassVar[str] = "CUB-200-2011"
-    kind: ClassVar[Any] = CUB
+    name: ClassVar[str] = "cub"
 
     root: str = "$WSOLBOOK_REAL/data/CUB_200_2011"
 
@@ -243,8 +244,7 @@ class OnCub(OnPictures):
 class OnIlsvrc(OnPictures):
     """ILSVRC 2012: 1,000 classes, one a picture; 50,000 validation pictures have boxes."""
 
-    title: ClassVar[str] = "ILSVRC 2012"
-    kind: ClassVar[Any] = ILSVRC
+    name: ClassVar[str] = "ilsvrc2012"
 
     root: str = "$WSOLBOOK_REAL/data/ILSVRC"
     test: str = "val"
