@@ -49,7 +49,7 @@ class Pretrain:
 
 def main(options: Pretrain) -> dict[str, float]:
     """Train, write and measure; return the accuracy of each network in percent."""
-    world = {"species": STRANGERS, "body_cue": 0.5, "object_scale": (0.4, 1.0)}
+    world = {"species": STRANGERS, "body_cue": 0.5, "object_scale": (0.25, 1.0)}
     data = Critters(options.n, seed=options.seed, split="train", **world)
     held_out = Critters(options.held_out, seed=options.seed, split="val", **world)
     config = TrainConfig(

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import max_pool2d
 
 from wsolbook.data import critters
@@ -28,6 +31,8 @@ from wsolbook.data.critters import (
 from wsolbook.data.critters.bodies import PLANS
 from wsolbook.data.transforms import from_network
 from wsolbook.types import Samples
+
+LARGE = (0.6, 0.75)  # at 128 pixels, the tip of the thinnest horn covers half a pixel
 
 
 def same(a, b) -> bool:
@@ -94,9 +99,17 @@ def test_threads_change_nothing():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_devices_agree():
     there, here = sample(64, "multi", device="cuda"), sample(64, "multi")
+    assert there.images.is_cuda
     assert there.scenes == here.scenes
-    assert (there.images.cpu() - here.images).abs().max() < 1e-4
-    assert (there.masks.cpu() != here.masks).float().mean() < 1e-5
+    assert torch.equal(there.images.cpu(), here.images)
+    assert torch.equal(there.masks.cpu(), here.masks)
+
+
+def test_every_machine_draws_these_two_pictures():
+    drawn = torch.cat([sample(1, seed=5, size=48).images, sample(1, "multi", seed=6, size=48).images])
+    stored = np.asarray(Image.open(Path(__file__).with_name("reference.png"))).reshape(2, 48, 48, 3)
+    here = (drawn * 255).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(here - stored).max() <= 1
 
 
 def test_seeds_and_counters_differ_and_the_global_generator_is_left_alone():
@@ -121,9 +134,9 @@ def test_every_single_animal_shows_every_part_and_the_body_is_the_larger():
     areas = drawn.parts.flatten(2).sum(2).float()
     assert (areas > 0).all()
     head, body, limbs = areas.sum(0).tolist()
-    assert body + limbs > 1.8 * head
+    assert body + limbs > 1.6 * head
     share = (drawn.masks > 0).float().mean()
-    assert 0.2 < share < 0.4
+    assert 0.1 < share < 0.25
 
 
 @pytest.mark.parametrize("preset", ["single", "multi"])
@@ -176,6 +189,45 @@ def test_a_hidden_animal_has_no_box():
     assert back.y <= front.y
 
 
+@pytest.mark.parametrize("preset", ["single", "multi"])
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_feet_stand_on_the_ground_and_on_their_shadow(preset, background):
+    some = [s.on(background) for s in scenes(16, preset, seed=8)]
+    alone = [replace(s, critters=(c,)) for s in some for c in s.critters]
+    limbs = render([s.without("head", "body") for s in alone], 96).parts[:, PARTS.index("limbs")]
+    highest = BACKGROUNDS[background].horizon[1] + 0.08  # of the hills, anywhere
+    for scene, mine in zip(alone, limbs, strict=True):
+        rows, columns = mine.nonzero(as_tuple=True)
+        lowest = int(rows.max())
+        x, y, width = scene.critters[0].ground
+        assert (lowest + 1) / 96 > highest
+        assert abs((lowest + 1) / 96 - y) < 0.22 * width + 1 / 96
+        assert ((columns[rows == lowest] / 96 - x).abs() < width).all()
+        assert scene.critters[0].y <= 0.97
+
+
+def test_what_is_near_is_larger_and_in_front():
+    several = scenes(200, "multi", seed=9, objects=(3, 3))
+    assert all(a.y <= b.y for s in several for a, b in pairwise(s.critters))
+    values = torch.tensor([[c.y, c.scale] for s in scenes(400, seed=9) for c in s.critters])
+    assert torch.corrcoef(values.T)[0, 1] > 0.6
+
+
+def test_things_stand_behind_the_animals():
+    for scene in scenes(100, "multi", seed=10, clutter=1.0):
+        back = min(c.y for c in scene.critters)
+        assert len(scene.things) == 3
+        assert all(0.5 <= thing.y + 0.35 * thing.scale < back for thing in scene.things)
+
+
+def test_swapped_bodies_stand_on_the_same_ground():
+    some = scenes(16, seed=14, object_scale=LARGE)
+    for name in ("fox", "owl", "walrus", "hedgehog"):
+        for before, after in zip(some, (s.with_body_of(name) for s in some), strict=True):
+            assert after.critters[0].y == pytest.approx(before.critters[0].y, abs=0.02)
+            assert after.critters[0].ground == before.critters[0].ground
+
+
 # --- interventions --------------------
 
 
@@ -198,7 +250,7 @@ def test_removing_a_part_changes_no_pixel_outside_its_support(preset, part):
 
 def test_the_support_of_a_part_ends_within_a_pixel_of_it():
     for part in PARTS:
-        some = [s.without(*(p for p in PARTS if p != part)) for s in scenes(6, seed=11)]
+        some = [s.without(*(p for p in PARTS if p != part)) for s in scenes(6, seed=11, object_scale=LARGE)]
         alone, empty = render(some, 128), render([s.without(*PARTS) for s in some], 128)
         support = (alone.images != empty.images).any(1)
         assert not (support & ~grown(alone.masks > 0, 1)).any()
@@ -227,28 +279,28 @@ def test_the_background_does_not_depend_on_the_animal():
 
 @pytest.mark.parametrize("name", ["fox", "owl", "panda", "walrus"])
 def test_swapping_a_body_keeps_the_head_to_the_pixel(name):
-    some = scenes(16, seed=14)
+    some = scenes(16, seed=14, object_scale=LARGE)
     swapped = [s.with_body_of(name) for s in some]
     for before, after in zip(some, swapped, strict=True):
         assert after.critters[0].species == before.critters[0].species
         assert after.critters[0].body.plan == SPECIES[name].plan
-    a, b = render(some), render(swapped)
+    a, b = render(some, 128), render(swapped, 128)
     head = ~grown(~a.parts[:, 0], 1)
     assert head.flatten(1).any(1).all()
     assert (a.images - b.images).abs().amax(1)[head].max() < 1e-4
     changed = (a.images - b.images).abs().amax(1) > 1e-4
     bodies = grown((a.masks > 0) | (b.masks > 0), 1)
-    assert not (changed & ~bodies).any()
+    assert not (changed & ~bodies)[:, 1:-1, 1:-1].any()  # at the edge the nearest pixel may lie outside
 
 
 def test_swapping_a_head_changes_class_and_nothing_but_the_head():
-    some = scenes(16, seed=15)
+    some = scenes(16, seed=15, object_scale=LARGE)
     swapped = [s.with_head_of("rabbit") for s in some]
-    a, b = render(some), render(swapped)
+    a, b = render(some, 128), render(swapped, 128)
     assert (b.labels[:, MAIN.index("rabbit")] == 1).all()
     assert torch.equal(b.labels.sum(1), torch.ones(16))
-    headless = render([s.without("head") for s in some])
-    assert torch.equal(headless.images, render([s.without("head") for s in swapped]).images)
+    headless = render([s.without("head") for s in some], 128)
+    assert torch.equal(headless.images, render([s.without("head") for s in swapped], 128).images)
     heads = grown(a.parts[:, 0] | b.parts[:, 0], 1)
     assert not ((a.images != b.images).any(1) & ~heads).any()
 

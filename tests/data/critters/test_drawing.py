@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.testing import assert_close
+from numpy.testing import assert_allclose, assert_array_equal
 
 from wsolbook.data.counters import keys, scramble, uniform
-from wsolbook.data.critters.drawing import Region, capsules, cover, paint, reach, rgb, table
+from wsolbook.data.critters import landscape
+from wsolbook.data.critters.animals import ATLAS, BODY, HEAD, build_atlas
+from wsolbook.data.critters.drawing import LAYER, PIECE, distance, figure, prepare, wave
+from wsolbook.data.critters.landscape import grow, noise, ramp
+from wsolbook.data.critters.scenery import rgb
 
 
-def grid(size: int = 33, span: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
-    line = torch.linspace(-span, span, size)
-    return line[None, None, :].expand(1, size, size), line[None, :, None].expand(1, size, size)
+def distances(shapes, points, smooth=0.0, stride=0.0):
+    """Return the distance of each point to the union of capsules."""
+    padded = np.array([[*shape, *[0.0] * (9 - len(shape))] for shape in shapes], float)
+    ready = np.zeros((len(shapes), 9))
+    prepare(padded, 0, len(shapes), stride, ready)
+    return np.array([distance(float(x), float(y), ready, len(shapes), smooth) for x, y in points])
+
+
+def grid(count: int = 17, span: float = 2.0):
+    line = np.linspace(-span, span, count)
+    return [(x, y) for y in line for x in line]
+
+
+def paint(layers, size=64, unit=1.0, x=0.5, y=0.5, light=None, shares=None, **piece):
+    """Paint one figure of given layers over a picture; return light and shares of parts."""
+    atlas = build_atlas([layers])
+    light = np.full((3, size, size), 0.25, np.float32) if light is None else light
+    shares = np.zeros((3, size, size)) if shares is None else shares
+    record = np.zeros(1, PIECE)
+    for name, value in {"x": x, "y": y, "unit": unit, "facing": 1, "shade": 1, **piece}.items():
+        record[name] = value
+    work = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size), np.zeros((32, 9))
+    figure(atlas, record[0], np.zeros((size, size)), light, shares, work)
+    return light, shares
 
 
 def test_a_dot_is_a_circle():
-    x, y = grid()
-    distance = capsules(x, y, table([[(0.3, -0.2, 0.3, -0.2, 0.7, 0.7)]]))
-    assert_close(distance, torch.hypot(x - 0.3, y + 0.2) - 0.7, atol=1e-6, rtol=0)
+    points = grid()
+    found = distances([(0.3, -0.2, 0.3, -0.2, 0.7, 0.7)], points)
+    assert_allclose(found, [math.hypot(x - 0.3, y + 0.2) - 0.7 for x, y in points], atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -31,90 +57,140 @@ def test_a_dot_is_a_circle():
     radius=st.floats(0.0625, 1, width=32),
 )
 def test_a_straight_capsule_is_the_distance_to_a_segment(ends, radius):
-    x, y = grid(17)
-    distance = capsules(x, y, table([[(*ends, radius, radius)]]))
-    steps = torch.linspace(0, 1, 4001).view(-1, 1, 1)
-    nearest = torch.hypot(
-        x - (ends[0] + steps * (ends[2] - ends[0])), y - (ends[1] + steps * (ends[3] - ends[1]))
-    ).amin(0)
-    assert_close(distance[0], nearest - radius, atol=1e-3, rtol=0)
+    points = grid(7)
+    start, step = np.array(ends[:2]), np.array(ends[2:]) - np.array(ends[:2])
+    for point, found in zip(points, distances([(*ends, radius, radius)], points), strict=True):
+        share = np.clip((point - start) @ step / (step @ step), 0, 1)
+        assert found == pytest.approx(np.hypot(*(point - start - share * step)) - radius, abs=1e-9)
 
 
-def test_taper_bend_and_union():
-    x, y = torch.tensor([[[0.0, 1.0, 2.0]]]), torch.zeros(1, 1, 3)
+def test_taper_bend_union_and_stride():
+    points = [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)]
     cone = (0.0, 0.0, 2.0, 0.0, 0.6, 0.2)
-    assert_close(capsules(x, y, table([[cone]])), torch.tensor([[[-0.6, -0.4, -0.2]]]))
+    assert_allclose(distances([cone], points), [-0.6, -0.4, -0.2])
     bent = (0.0, 0.0, 2.0, 0.0, 0.5, 0.5, 0.3)
-    assert_close(capsules(x, y, table([[bent]])), torch.tensor([[[-0.5, -0.2, -0.5]]]))
-    both = capsules(x, y, table([[cone, bent]]))
-    assert_close(both, torch.tensor([[[-0.6, -0.4, -0.5]]]))
+    assert_allclose(distances([bent], points), [-0.5, -0.2, -0.5])
+    assert_allclose(distances([cone, bent], points), [-0.6, -0.4, -0.5])
+    swinging = (0.0, 0.0, 0.0, 2.0, 0.5, 0.5, 0.0, 0.0, 1.0)
+    assert_allclose(distances([swinging], [(0.4, 2.0), (0.0, 0.0)], stride=0.4), [-0.5, -0.5])
 
 
-def test_nothing_is_everywhere_outside():
-    x, y = grid(5)
-    assert (capsules(x, y, table([[]])) > 50).all()
+def test_a_smooth_joint_is_deepest_where_both_shapes_are_equally_near():
+    two = [(-1.0, 0.0, -1.0, 0.0, 0.5, 0.5), (1.0, 0.0, 1.0, 0.0, 0.5, 0.5)]
+    hard, soft = distances(two, [(0, 0), (-1, 0)]), distances(two, [(0, 0), (-1, 0)], smooth=0.4)
+    assert_allclose(hard, [0.5, -0.5])
+    assert_allclose(soft, [0.5 - 0.4 / 4, -0.5])  # a quarter of the radius, and nothing far from the joint
 
 
-def test_rows_of_a_table_do_not_touch_each_other():
-    x, y = grid(9)
-    rows = [[(0, 0, 1, 0, 0.3, 0.1)], [], [(0.5, 0.5, 0.5, 0.5, 0.4, 0.4), (0, 0, 0, 1, 0.2, 0.2, 0.1)]]
-    together = capsules(x.expand(3, -1, -1), y.expand(3, -1, -1), table(rows))
-    for k, row in enumerate(rows):
-        assert torch.equal(together[k : k + 1], capsules(x, y, table([row])))
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_the_covered_area_of_a_circle_is_pi_r_squared(size):
+    circle = [((0, 0, 0, 0, 0.31, 0.31),), "#ffffff", {"part": BODY}]
+    _, shares = paint([tuple(circle)], size)
+    assert shares[BODY].mean() == pytest.approx(math.pi * 0.31**2, rel=2e-3)
+    assert shares[[HEAD, 2]].max() == 0
 
 
 def test_coverage_is_the_share_of_the_pixel_that_a_straight_edge_leaves():
-    distance = torch.tensor([[[-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]]])
-    assert_close(
-        cover(distance, torch.tensor([1.0])), torch.tensor([[[1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]]])
-    )
-    assert_close(cover(distance, torch.tensor([2.0]))[0, 0, 0], torch.tensor(1.0))
-
-
-def test_the_covered_area_of_a_circle_is_pi_r_squared():
-    size, radius = 64, 0.31
-    pixels = (torch.arange(size) + 0.5) / size - 0.5
-    x, y = pixels[None, None, :].expand(1, size, size), pixels[None, :, None].expand(1, size, size)
-    area = cover(capsules(x, y, table([[(0, 0, 0, 0, radius, radius)]])), torch.tensor([1 / size])).mean()
-    assert float(area) == pytest.approx(math.pi * radius**2, rel=1e-3)
-
-
-def test_reach_bounds_every_shape():
-    shapes = table([[(0.2, -0.4, 0.9, 1.1, 0.3, 0.1, 0.2, 1.0)]])
-    x, y = grid(201, 3.0)
-    inside = capsules(x, y, shapes) < 0
-    assert float(torch.hypot(x, y)[inside].max()) <= float(reach(shapes))
-
-
-def test_a_region_goes_back_where_it_came_from():
-    canvas = torch.rand(3, 7, 20, 20, generator=torch.Generator().manual_seed(0))
-    before = canvas.clone()
-    region = Region.around(canvas, torch.tensor([[0.1, 0.1], [0.5, 0.6], [0.95, 0.4]]), torch.full((3,), 0.2))
-    assert region.pixels.shape[-1] < 20
-    assert_close(region.x[1, 0] * 20 - 0.5, (region.x[1, 0] * 20 - 0.5).round())
-    columns, rows = (region.x * 20 - 0.5).round().long(), (region.y * 20 - 0.5).round().long()
-    for k in range(3):
-        assert torch.equal(region.pixels[k], before[k][:, rows[k], columns[k]])
-    region.pixels[:, 0] = 9
-    region.paste()
-    assert torch.equal(canvas[:, 1:], before[:, 1:])
-    assert (canvas[:, 0] == 9).flatten(1).sum(1).tolist() == [region.pixels.shape[-1] ** 2] * 3
+    for offset in (0.0, 0.25, 0.5):
+        # The right edge of a wide bar lies `offset` of a pixel beyond the left border of column 8.
+        bar = ((-9, 0, -1 + (8 + offset) / 16, 0, 0.5, 0.5),)
+        _, shares = paint([(bar, "#ffffff", {"part": BODY})], 16)
+        assert_allclose(shares[BODY, 7, 6:10], [1, 1, offset, 0], atol=0.02)
 
 
 def test_painting_moves_shares_between_parts_and_keeps_the_rest():
-    canvas = torch.zeros(1, 7, 4, 4)
-    canvas[:, :3], canvas[:, 4] = 0.25, 1.0
-    region = Region.around(canvas, torch.tensor([[0.5, 0.5]]), torch.ones(1))
-    coverage = torch.zeros(1, 4, 4)
-    coverage[0, 1, 1], coverage[0, 2, 2] = 1.0, 0.25
-    paint(region, coverage, torch.tensor([[1.0, 0.5, 0.0]]), part=0)
-    assert canvas[0, :, 1, 1].tolist() == [1.0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.0]
-    assert canvas[0, :, 2, 2].tolist() == [0.4375, 0.3125, 0.1875, 0.25, 0.75, 0.0, 0.0]
-    assert canvas[0, :, 0, 0].tolist() == [0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]
+    light, shares = np.full((3, 16, 16), 0.25, np.float32), np.zeros((3, 16, 16))
+    shares[BODY] = 1.0
+    dot = ((0, 0, 0, 0, 0.2, 0.2),)
+    paint([(dot, "#ff8000", {"part": HEAD, "opacity": 0.75})], 16, light=light, shares=shares)
+    assert_allclose(light[:, 8, 8], [0.25 + 0.75 * 0.75, 0.25 + 0.75 * (128 / 255 - 0.25), 0.0625], atol=1e-6)
+    assert_allclose(shares[:, 8, 8], [0.75, 0.25, 0.0])
+    assert_array_equal(light[:, 0, 0], np.float32([0.25] * 3))
+    assert_array_equal(shares[:, 0, 0], [0, 1, 0])
+
+
+def test_a_clipped_layer_stays_inside_the_last_one_and_gains_no_part():
+    base = (((0, 0, 0, 0, 0.2, 0.2),), "#ffffff", {"part": BODY})
+    over = (((0, 0, 0.4, 0, 0.15, 0.15),), "#000000", {"part": HEAD, "clip": 1})
+    plain, shares = paint([base])
+    light, clipped = paint([base, over])
+    assert_array_equal(shares, clipped)
+    assert (light != plain).any()
+    assert not (light != plain)[:, shares.sum(0) == 0].any()
+
+
+def test_a_mirrored_figure_is_the_mirror_image_and_a_turned_one_is_turned():
+    shape = [(((0, 0, 0.3, -0.1, 0.1, 0.02),), "#ffffff", {"part": BODY})]
+    right, _ = paint(shape)
+    left, _ = paint(shape, facing=-1)
+    assert_allclose(left, right[:, :, ::-1], atol=1e-6)
+    quarter, _ = paint(shape, angle=math.pi / 2)
+    assert_allclose(quarter, np.rot90(right, -1, (1, 2)), atol=1e-6)
+
+
+def test_a_head_is_symmetric_until_it_looks_aside():
+    eye = [(((0.2, -0.1, 0.2, -0.1, 0.06, 0.06),), "#ffffff", {"part": HEAD, "depth": 1.0})]
+    ahead, _ = paint(eye, is_head=1)
+    assert_allclose(ahead, ahead[:, :, ::-1], atol=1e-6)
+    _, aside = paint(eye, is_head=1, look=0.15)
+    columns = np.arange(64)[None] / 64
+    near, far = aside[HEAD][:, :40], aside[HEAD][:, 40:]
+    assert far.sum() < near.sum()  # foreshortened
+    assert (aside[HEAD] * columns).sum() / aside[HEAD].sum() > 0.55
+
+
+def test_missing_parts_are_not_painted():
+    layers = [(((0, 0, 0, 0, 0.2, 0.2),), "#ffffff", {"part": part}) for part in range(3)]
+    for part, name in enumerate(("no_head", "no_body", "no_limbs")):
+        light, shares = paint(layers[part : part + 1], **{name: 1})
+        assert (light == 0.25).all()
+        assert not shares.any()
+
+
+def test_noise_is_that_of_the_counters():
+    planes = np.zeros((4, 64, 64))
+    key = int(keys(3, torch.tensor([7]))[0])
+    noise(key, planes)
+    cells = uniform(torch.tensor([key]), 16 + 64 + 256 + 1024 + 4096 + 7 * 44 + 32 * 5)[0].double()
+    g32, g64 = cells[336:1360].view(32, 32), cells[1360:5456].view(64, 64)
+    grown = torch.nn.functional.interpolate(g32[None, None], (64, 64), mode="bilinear")[0, 0]
+    assert_allclose(planes[1], (grown + 0.7 * g64) / 1.7 - 0.5, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(5, 40), (3, 9), (8, 8), (20, 6)])
+def test_grow_is_bilinear_interpolation(size):
+    coarse = torch.rand(1, 1, size[0], 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    fine = np.ones((size[1], 31))
+    grow(coarse[0, 0].numpy(), fine, 0.5)
+    there = torch.nn.functional.interpolate(coarse, (size[1], 31), mode="bilinear")[0, 0]
+    assert_allclose(fine, there + 0.5, atol=1e-12)
+
+
+def test_ramp_and_wave():
+    assert [ramp(x, 1.0, 3.0) for x in (0.0, 1.0, 2.0, 3.0, 9.0)] == [0, 0, 0.5, 1, 1]
+    assert [wave(t) for t in (0.0, 0.25, 0.5, 0.75, 1.0, -0.25)] == [0, -1, 0, 1, 0, 1]
+    turns = np.linspace(0, 3, 200)
+    assert max(abs(wave(t) + math.sin(2 * math.pi * t)) for t in turns) < 0.057  # parabolas near a sine
+
+
+def test_the_atlas_numbers_its_layers_without_gaps():
+    layers = ATLAS.layers
+    assert layers.dtype == LAYER
+    assert layers["first"][0] == 0
+    assert_array_equal(layers["first"][1:], layers["last"][:-1])
+    assert layers["last"][-1] == len(ATLAS.capsules)
+    assert_array_equal(ATLAS.figures[1:, 0], ATLAS.figures[:-1, 1])
+    assert ATLAS.figures[-1, 1] == len(layers)
+    assert int((layers["last"] - layers["first"]).max()) <= 32  # what the scratch space holds
 
 
 def test_rgb():
     assert rgb("#ff8000") == pytest.approx((1.0, 128 / 255, 0.0))
+
+
+def test_scrambling_in_compiled_code_gives_the_same_bits():
+    values = torch.tensor([0, 1, 77, 0xFFFFFFFF, 0x80000000, 123456789])
+    assert [landscape.scramble(int(v)) for v in values] == scramble(values).tolist()
 
 
 def test_counters_are_functions_of_their_arguments_alone():

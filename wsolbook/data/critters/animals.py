@@ -1,53 +1,29 @@
-"""Draw an animal from its description: which shapes it is made of, where they go, and in which order."""
+"""The atlas: every head, body and thing as layers of paint, in the arrays that the compiled pass reads."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
 
 from wsolbook.data.critters import species as sp
-from wsolbook.data.critters.bodies import PATTERNS, PLANS
-from wsolbook.data.critters.drawing import (
-    NOWHERE,
-    Capsule,
-    Region,
-    capsules,
-    cover,
-    paint,
-    reach,
-    rgb,
-    shade,
-    table,
-)
-from wsolbook.data.critters.scenes import PARTS, Critter
+from wsolbook.data.critters.bodies import PATTERNS, PLANS, Plan
+from wsolbook.data.critters.drawing import COAT, LAYER, OWN, PALE, PATTERN, Atlas, Capsule
+from wsolbook.data.critters.scenery import THINGS, rgb
 
 HEAD, BODY, LIMBS = range(3)
-HEAD_RADIUS = 0.39  # in half body lengths
+HEAD_RADIUS = 0.41  # in half body lengths
 
+# A layer before it is numbered: its capsules, its color, and what else differs from 0.
+Layer = tuple[Sequence[Capsule], str, dict[str, float | int]]
 
-def _eyes(species: sp.Species) -> tuple[Capsule, Capsule, Capsule]:
-    x, y, ball, pupil, tall = sp.EYES[species.eyes]
-    return (
-        (x, y, x, y, ball, ball) if ball else NOWHERE,
-        (x, y - tall, x, y + tall, pupil, pupil),
-        (
-            x - 0.3 * pupil,
-            y - 0.4 * pupil - tall,
-            x - 0.3 * pupil,
-            y - 0.4 * pupil - tall,
-            0.42 * pupil,
-            0.42 * pupil,
-        ),
-    )
-
-
-_ALL = list(sp.SPECIES.values())
+# Three waves across the coat, their strengths, and the level above which the second color shows.
+_WAVES = {
+    "plain": (0, 0, 0, 0, 0, 0, 0, 0, 0, 9),
+    "stripes": (1.9, 0.4, 0.35, 0.65, -0.5, 0.37, 1, 0.5, 0.3, 0.15),
+    "spots": (1.75, 0.95, -0.95, 1.75, 0.48, 0.64, 1, 1, 0.25, 0.95),
+    "patches": (0.57, 0.3, -0.38, 0.65, 0.78, -0.49, 1, 1, 1, 0.55),
+}
 _NOSE_COLOR = {
     "none": "ink",
     "nostrils": "ink",
@@ -57,203 +33,89 @@ _NOSE_COLOR = {
     "jaws": "fur",
     "long": "pale",
 }
-# Layers of a head from back to front: shapes and color of each species.
-_CROWN_LAYERS = {
-    "ruff": (table([sp.RUFFS[s.ruff] for s in _ALL]), [s.accent for s in _ALL]),
-    "crown": (table([sp.CROWNS[s.crown] for s in _ALL]), [s.accent for s in _ALL]),
-    "ears": (table([sp.EARS[s.ears][:1] for s in _ALL]), [s.ear or s.fur for s in _ALL]),
-    "lining": (table([sp.EARS[s.ears][1:] for s in _ALL]), [s.accent for s in _ALL]),
-}
-_FACE_LAYERS = {
-    "skull": (table([sp.SKULLS[s.skull] for s in _ALL]), [s.fur for s in _ALL]),
-    "light": (table([sp.MARKS[s.light] for s in _ALL]), [s.pale for s in _ALL]),
-    "dark": (table([sp.MARKS[s.dark] for s in _ALL]), [s.ink for s in _ALL]),
-    "nose": (
-        table([sp.NOSES[s.nose] for s in _ALL]),
-        [getattr(s, _NOSE_COLOR.get(s.nose, "accent")) for s in _ALL],
-    ),
-    "nostrils": (table([sp.NOSTRILS.get(s.nose, ()) for s in _ALL]), [s.ink for s in _ALL]),
-    "mouth": (
-        table([sp.MOUTHS[s.mouth] for s in _ALL]),
-        [s.ink if s.mouth in ("smile", "grin", "none") else "#fffdf5" for s in _ALL],
-    ),
-    "ball": (table([_eyes(s)[:1] for s in _ALL]), [s.iris for s in _ALL]),
-    "pupil": (table([_eyes(s)[1:2] for s in _ALL]), ["#17130f" for _ in _ALL]),
-    "glint": (table([_eyes(s)[2:] for s in _ALL]), ["#ffffff" for _ in _ALL]),
-}
-_PLAN_LAYERS = {
-    name: table([getattr(p, name) for p in PLANS.values()]) for name in ("far", "body", "belly", "near")
-}
-_NECKS = torch.tensor([p.neck for p in PLANS.values()], dtype=torch.float64)
-# Three waves across the coat, their strengths, and the level above which the second color shows.
-_PATTERNS = torch.tensor(
-    [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 9],
-        [11, 2.5, 2.2, 4.1, -3.1, 2.3, 1, 0.5, 0.3, 0.15],
-        [11, 6, -6, 11, 3, 4, 1, 1, 0.25, 0.95],
-        [3.6, 1.9, -2.4, 4.1, 4.9, -3.1, 1, 1, 1, 0.55],
-    ],
-    dtype=torch.float32,
-)
 
 
-def _colors(codes: Sequence[str]) -> Float[Tensor, "s 3"]:
-    return torch.tensor([rgb(code) for code in codes])
-
-
-_HEAD_COLORS = {name: _colors(codes) for name, (_, codes) in (_CROWN_LAYERS | _FACE_LAYERS).items()}
-_CROWN_REACH = reach(*(shapes for shapes, _ in _CROWN_LAYERS.values()))
-_FACE_REACH = reach(*(shapes for shapes, _ in _FACE_LAYERS.values())) + 0.16
-_BODY_REACH = reach(*_PLAN_LAYERS.values())
-_rgb = lru_cache(rgb)
-_SPECIES_ROW = {name: row for row, name in enumerate(sp.SPECIES)}
-_PLAN_ROW = {name: row for row, name in enumerate(PLANS)}
-_PATTERN_ROW = {name: row for row, name in enumerate(PATTERNS)}
-
-
-@dataclass
-class _Pose:
-    """Numbers of a batch of animals, ready for the device."""
-
-    frame: Float[Tensor, "n 2 3"]
-    face: Float[Tensor, "n 2 3"]
-    center: Float[Tensor, "n 2"]
-    head: Float[Tensor, "n 2"]
-    unit: Float[Tensor, n]
-    radius: Float[Tensor, n]
-
-    @classmethod
-    def of(cls, critters: Sequence[Critter]) -> _Pose:
-        plans = [_PLAN_ROW[c.body.plan] for c in critters]
-        rows = [
-            (
-                c.x,
-                c.y,
-                c.scale / 2,
-                math.radians(c.angle),
-                c.facing,
-                math.radians(c.tilt),
-                HEAD_RADIUS * c.swell,
-            )
-            for c in critters
-        ]
-        x, y, unit, angle, facing, tilt, swell = torch.tensor(rows, dtype=torch.float64).unbind(1)
-        neck_x, neck_y = _NECKS[plans].unbind(1)
-        cos, sin = angle.cos(), angle.sin()
-        turn = torch.stack([torch.stack([cos * facing, sin * facing], 1), torch.stack([-sin, cos], 1)], 1)
-        turn = turn / unit[:, None, None]
-        center = torch.stack([x, y], 1)
-        frame = torch.cat([turn, -(turn @ center[..., None])], 2)
-        head_x = x + unit * (cos * facing * neck_x - sin * neck_y)
-        head_y = y + unit * (sin * facing * neck_x + cos * neck_y)
-        c, s = tilt.cos(), tilt.sin()
-        nod = torch.stack([torch.stack([c, s], 1), torch.stack([-s, c], 1)], 1) / swell[:, None, None]
-        shifted = torch.cat([frame[..., :2], frame[..., 2:] - torch.stack([neck_x, neck_y], 1)[..., None]], 2)
-        return cls(
-            frame.float(),
-            (nod @ shifted).float(),
-            center.float(),
-            torch.stack([head_x, head_y], 1).float(),
-            unit.float(),
-            (unit * swell).float(),
-        )
-
-
-def draw_animals(canvas: Float[Tensor, "n 7 s s"], critters: Sequence[Critter]) -> None:
-    """Draw one animal on each canvas: far limbs, trunk, near limbs, then the head over them.
-
-    Coverage of its parts is added to channels 3 to 5 of the canvas, in the order of `PARTS`.
-    """
-    pose = _Pose.of(critters)
-    _body(canvas, critters, pose)
-    _head(canvas, critters, pose)
-
-
-def _there(critters: Sequence[Critter], part: int, device: torch.device) -> Float[Tensor, "n 1 1"]:
-    return torch.tensor([[[float(PARTS[part] not in c.missing)]] for c in critters]).to(device)
-
-
-def _body(canvas: Tensor, critters: Sequence[Critter], pose: _Pose) -> None:
-    device, size = canvas.device, canvas.shape[-1]
-    unit = pose.unit.to(device)
-    plan = torch.tensor([_PLAN_ROW[c.body.plan] for c in critters])
-    region = Region.around(canvas, pose.center.to(device), _BODY_REACH[plan].to(device) * unit)
-    x, y = region.frame(pose.frame.to(device))
-    pixel = 1 / (size * unit)
-    stride = torch.tensor([c.body.stride for c in critters])[:, None]
-    base, second = (
-        torch.tensor([[_rgb(code) for code in c.body.coat] for c in critters])
-        .mul(torch.tensor([c.body.shade for c in critters])[:, None, None])
-        .to(device)
-        .unbind(1)
+def _eyes(species: sp.Species) -> tuple[list[Capsule], list[Capsule], list[Capsule]]:
+    x, y, ball, pupil, tall = sp.EYES[species.eyes]
+    u, v = x - 0.3 * pupil, y - 0.4 * pupil - tall
+    return (
+        [(x, y, x, y, ball, ball)] if ball else [],
+        [(x, y - tall, x, y + tall, pupil, pupil)],
+        [(u, v, u, v, 0.42 * pupil, 0.42 * pupil)],
     )
-    trunk, limbs = _there(critters, BODY, device), _there(critters, LIMBS, device)
-
-    def distance(layer: str) -> Tensor:
-        shapes = _PLAN_LAYERS[layer][plan].clone()
-        shapes[..., 2] += shapes[..., 7] * stride
-        return capsules(x, y, shapes)
-
-    fur = 1 + 0.22 * region.pixels[:, 6]
-    d = distance("far")
-    paint(region, cover(d, pixel) * limbs, base * 0.72, shade(d, pixel, 0.16, 0.045) * fur, LIMBS)
-
-    d = distance("body")
-    coverage = cover(d, pixel) * trunk
-    phase = torch.tensor([c.body.phase for c in critters]).to(device)[..., None, None]
-    waves = _PATTERNS[[_PATTERN_ROW[c.body.pattern] for c in critters]].to(device)[..., None, None]
-    level = -waves[:, 9].expand_as(d)
-    for k in range(3):
-        level = level + waves[:, 6 + k] * torch.sin(
-            x * waves[:, 2 * k] + y * waves[:, 2 * k + 1] + phase[:, k]
-        )
-    marks = (level * 4).clamp(0, 1)
-    pale = base + 0.45 * (1 - base)
-    belly = (0.5 - distance("belly") / 0.12).clamp(0, 1) * 0.8
-    coat = base[..., None, None] + (second - base)[..., None, None] * marks[:, None]
-    coat += (pale[..., None, None] - coat) * belly[:, None]
-    paint(region, coverage, coat, shade(d, pixel, 0.34, 0.045) * fur, BODY)
-
-    d = distance("near")
-    paint(region, cover(d, pixel) * limbs, base * 0.93, shade(d, pixel, 0.16, 0.045) * fur, LIMBS)
-    region.paste()
 
 
-def _head(canvas: Tensor, critters: Sequence[Critter], pose: _Pose) -> None:
-    device, size = canvas.device, canvas.shape[-1]
-    kind = torch.tensor([_SPECIES_ROW[c.species] for c in critters])
-    radius, center = pose.radius.to(device), pose.head.to(device)
-    pixel = 1 / (size * radius)
-    there = _there(critters, HEAD, device)
+def head(species: sp.Species) -> list[Layer]:
+    """Return the layers of a head, from back to front. What sticks out of the face follows the look most."""
+    s = species
+    ball, pupil, glint = _eyes(s)
+    ear, lining = sp.EARS[s.ears][:1], sp.EARS[s.ears][1:]
+    nose = getattr(s, _NOSE_COLOR.get(s.nose, "accent"))
+    mouth = s.ink if s.mouth in ("smile", "grin", "none") else "#fffdf5"
+    furry = {"part": HEAD, "round": 0.35, "ink": 0.12, "grain": 0.15}
+    inside = {"part": HEAD, "depth": 0.9, "clip": 1}
+    flat = {"part": HEAD, "depth": 1.0}
+    return [
+        (sp.RUFFS[s.ruff], s.accent, furry | {"depth": -0.3, "smooth": 0.1}),
+        (sp.CROWNS[s.crown], s.accent, furry | {"depth": -0.1, "smooth": 0.06}),
+        (ear, s.ear or s.fur, furry | {"depth": -0.25}),
+        (lining, s.accent, furry | {"depth": -0.15}),
+        (sp.SKULLS[s.skull], s.fur, furry | {"smooth": 0.25, "round": 0.7}),
+        (sp.MARKS[s.light], s.pale, inside),
+        (sp.MARKS[s.dark], s.ink, inside),
+        (sp.NOSES[s.nose], nose, furry | {"depth": 1.5, "round": 0.25, "ink": 0.08, "grain": 0}),
+        (sp.NOSTRILS.get(s.nose, ()), s.ink, flat | {"depth": 1.6}),
+        (sp.MOUTHS[s.mouth], mouth, flat | {"depth": 1.3}),
+        (ball, s.iris, flat),
+        (pupil, "#17130f", flat | {"depth": 1.1}),
+        (glint, "#ffffff", flat | {"depth": 1.1}),
+    ]
 
-    region = Region.around(canvas, center, _CROWN_REACH[kind].to(device) * radius)
-    x, y = region.frame(pose.face.to(device))
-    x = x.abs()
-    fur = 1 + 0.15 * region.pixels[:, 6]
-    for name, (shapes, _) in _CROWN_LAYERS.items():
-        d = capsules(x, y, shapes[kind])
-        light = shade(d, pixel, 0.35, 0.12) * fur
-        paint(region, cover(d, pixel) * there, _HEAD_COLORS[name][kind].to(device), light, HEAD)
-    region.paste()
 
-    region = Region.around(canvas, center, _FACE_REACH[kind].to(device) * radius)
-    x, y = region.frame(pose.face.to(device))
-    look = torch.tensor([c.look for c in critters]).to(device)[:, None, None]
-    aside = (x - look).abs()
-    x = x.abs()
-    skull = shape = torch.empty(0)
-    for name, (shapes, _) in _FACE_LAYERS.items():
-        d = capsules(x if name == "skull" else aside, y, shapes[kind])
-        color = _HEAD_COLORS[name][kind].to(device)
-        shape = cover(d, pixel) * there
-        if name == "skull":
-            skull = shape
-            glow = shade(d, pixel, 0.7, 0.12)
-            paint(region, shape, color, glow, HEAD)
-        elif name in ("light", "dark"):
-            paint(region, shape * skull, color, glow)
-        elif name == "nose":
-            paint(region, shape, color, shade(d, pixel, 0.25, 0.08), HEAD)
-        else:
-            paint(region, shape, color, None, HEAD)
-    region.paste()
+def body(plan: Plan) -> list[Layer]:
+    """Return the layers of a body, from back to front; they are dyed with the animal's coat."""
+    limb = {"part": LIMBS, "dye": COAT, "smooth": 0.05, "round": 0.16, "ink": 0.045, "grain": 0.22}
+    trunk = limb | {"part": BODY, "dye": PATTERN, "smooth": 0.16, "round": 0.34}
+    belly = {"part": BODY, "dye": PALE, "clip": 1, "soft": 0.12, "opacity": 0.8}
+    return [
+        (plan.far, "#b8b8b8", limb),
+        (plan.body, "#ffffff", trunk),
+        (plan.belly, "#ffffff", belly),
+        (plan.near, "#eeeeee", limb),
+    ]
+
+
+def thing(name: str) -> list[Layer]:
+    """Return the layers of a thing."""
+    rough = {"part": -1, "round": 0.4, "ink": 0.1, "grain": 0.35}
+    return [(shapes, color, rough) for color, shapes in THINGS[name]]
+
+
+def build_atlas(figures: Iterable[list[Layer]]) -> Atlas:
+    """Number the capsules and layers of figures, and add the coats."""
+    capsules: list[Capsule] = []
+    layers: list[tuple[float, ...]] = []
+    ends: list[int] = [0]
+    for figure in figures:
+        for shapes, color, options in figure:
+            own = dict.fromkeys(LAYER.names or (), 0.0) | {"dye": OWN, "opacity": 1.0} | options
+            own |= dict(zip(("red", "green", "blue"), rgb(color), strict=True))
+            own |= {"first": len(capsules), "last": len(capsules) + len(shapes)}
+            capsules += [(*shape, *[0.0] * (9 - len(shape))) for shape in shapes]
+            layers.append(tuple(own.values()))
+        ends.append(len(layers))
+    return Atlas(
+        np.array(capsules),
+        np.array(layers, LAYER),
+        np.stack([ends[:-1], ends[1:]], 1),
+        np.array([_WAVES[name] for name in PATTERNS], float),
+    )
+
+
+ATLAS = build_atlas(
+    [*map(head, sp.SPECIES.values()), *map(body, PLANS.values()), *(thing(name) for name in THINGS)]
+)
+# Rows of `ATLAS.figures`.
+HEADS = {name: row for row, name in enumerate(sp.SPECIES)}
+BODIES = {name: len(HEADS) + row for row, name in enumerate(PLANS)}
+OBJECTS = {name: len(HEADS) + len(BODIES) + row for row, name in enumerate(THINGS)}

@@ -1,22 +1,30 @@
-"""From descriptions to pixels: lay backgrounds, things and animals over each other, and note who is where."""
+"""From descriptions to pixels: scenes become records, and threads draw them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.critters.animals import draw_animals
-from wsolbook.data.critters.scenery import BACKGROUNDS, THINGS, backdrop, draw_things, noise, shadow
-from wsolbook.data.critters.scenes import MOST, Scene
+from wsolbook.data.critters.animals import ATLAS, BODIES, HEAD_RADIUS, HEADS, OBJECTS
+from wsolbook.data.critters.bodies import PATTERNS, PLANS
+from wsolbook.data.critters.drawing import PIECE, draw
+from wsolbook.data.critters.landscape import SCENE, landscapes
+from wsolbook.data.critters.scenery import BACKGROUNDS, PALETTE, STRENGTHS, rgb
+from wsolbook.data.critters.scenes import MOST, PARTS, Critter, Scene, Thing
 
-CHUNK = 64  # pictures drawn together: enough to share among threads, few enough for the cache
+CHUNK = 16  # pictures that a thread draws in one go
 
-T = TypeVar("T")
+_BACKGROUND = {name: row for row, name in enumerate(BACKGROUNDS)}
+_PATTERN = {name: row for row, name in enumerate(PATTERNS)}
+_rgb = lru_cache(rgb)
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,12 @@ class Scenes:
 
 
 def render(scenes: Sequence[Scene], size: int = 64, device: torch.device | str = "cpu") -> Scenes:
-    """Draw scenes.
+    """Draw scenes, on as many threads as torch uses.
 
     Args:
         scenes: descriptions of one world.
         size: side of the square pictures in pixels, at least 16.
-        device: where to draw; pictures of other devices agree up to the last few bits of float32.
+        device: where the tensors go; the processor draws them, the same ones for every device.
 
     Raises:
         ValueError: when there is nothing to draw, `size` is below 16 or the scenes have different classes.
@@ -71,96 +79,82 @@ def render(scenes: Sequence[Scene], size: int = 64, device: torch.device | str =
     if any(scene.classes != classes for scene in scenes):
         raise ValueError("scenes that are rendered together must have the same classes")
     n = len(scenes)
-    images = torch.empty(n, 3, size, size, device=device)
-    owners = torch.empty(n, size, size, dtype=torch.uint8, device=device)
-    parts = torch.empty(n, 3, size, size, dtype=torch.bool, device=device)
-    for first in range(0, n, CHUNK):
-        those = slice(first, first + CHUNK)
-        images[those], owners[those], parts[those] = _draw(scenes[those], size, torch.device(device))
     number = {name: place for place, name in enumerate(classes)}
+    images = np.empty((n, 3, size, size), np.float32)
+    masks = np.empty((n, size, size), np.uint8)
+    parts = np.zeros((n, 3, size, size), bool)
+    corners = np.full((n, MOST, 4), -1)
+    chunks = [slice(first, first + CHUNK) for first in range(0, n, CHUNK)]
+
+    def fill(there: slice) -> None:
+        settings, darkness, pieces = records(scenes[there], number)
+        fine = np.empty((len(settings), size, size))
+        landscapes(PALETTE, STRENGTHS, settings, images[there], fine)
+        draw(ATLAS, pieces, darkness, fine, images[there], masks[there], parts[there], corners[there])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(fill, chunks))
     kinds = [torch.tensor([number[critter.species] for critter in scene.critters]) for scene in scenes]
     labels = torch.zeros(n, len(classes))
-    colors = torch.zeros(n, 1 + MOST, dtype=torch.uint8)
     for row, kind in enumerate(kinds):
         labels[row, kind] = 1
-        colors[row, 1 : 1 + len(kind)] = kind + 1
-    masks = colors.to(device).gather(1, owners.flatten(1).long()).view_as(owners)
-    corners, visible = _extents(owners)
-    seen = [there[: len(kind)] for there, kind in zip(visible, kinds, strict=True)]
+    boxes = torch.from_numpy(corners)
+    seen = [there[: len(kind)] for there, kind in zip(boxes[..., 0] >= 0, kinds, strict=True)]
     return Scenes(
         scenes,
-        images,
+        torch.from_numpy(images).to(device),
         labels.to(device),
-        masks,
-        parts,
-        boxes=[box[: len(there)][there] for box, there in zip(corners, seen, strict=True)],
+        torch.from_numpy(masks).to(device),
+        torch.from_numpy(parts).to(device),
+        boxes=[box[: len(there)][there] for box, there in zip(boxes, seen, strict=True)],
         box_classes=[kind[there] for kind, there in zip(kinds, seen, strict=True)],
     )
 
 
-def _extents(owners: UInt8[Tensor, "n h w"]) -> tuple[Int[Tensor, "n m 4"], Bool[Tensor, "n m"]]:
-    """Return the corners of each animal's visible pixels, and whether there are any."""
-    last = owners.shape[-1] - 1
-    animals = torch.arange(1, 1 + MOST, device=owners.device, dtype=torch.uint8)
-    mine = owners[:, None] == animals[:, None, None]
-    x, y = mine.any(2).int(), mine.any(3).int()
-    corners = [x.argmax(2), y.argmax(2), last - x.flip(2).argmax(2), last - y.flip(2).argmax(2)]
-    return torch.stack(corners, 2).cpu(), x.any(2).cpu()
-
-
-def _draw(
-    scenes: Sequence[Scene], size: int, device: torch.device
-) -> tuple[Float[Tensor, "n 3 h w"], UInt8[Tensor, "n h w"], Bool[Tensor, "n 3 h w"]]:
-    """Return light, the number of the animal in front (0 for none) and its part, of a few scenes."""
-    kinds, things = list(BACKGROUNDS), list(THINGS)
-    kind = torch.tensor([kinds.index(s.background) for s in scenes])
-    low, high = torch.tensor([BACKGROUNDS[s.background].horizon for s in scenes]).unbind(1)
-    horizon = low + (high - low) * torch.tensor([s.horizon for s in scenes])
-    tint = torch.tensor([s.tint for s in scenes])
-    planes = noise(torch.tensor([s.noise for s in scenes]).to(device), size)
-    light = backdrop(kind.to(device), horizon.to(device), tint.to(device), planes)
-    canvas = torch.cat([light, torch.zeros_like(light), planes[1][:, None]], 1)
-    darkness = torch.tensor([BACKGROUNDS[s.background].shadow for s in scenes]).to(device)
-    for who, lying in _layers([s.things for s in scenes]):
-        place = torch.tensor([(t.x, t.y, t.scale, t.shade) for t in lying]).to(device)
-        some = _rows(canvas, who)
-        draw_things(some, torch.tensor([things.index(t.kind) for t in lying]), place, darkness[who])
-        if some is not canvas:
-            canvas[who] = some
-    animals = _layers([s.critters for s in scenes])
-    # Shadows belong to the ground: they come before all animals, and no missing part changes them.
-    for who, layer in animals:
-        place = torch.tensor([(*c.ground, 0.5 * c.scale) for c in layer]).to(device)
-        some = _rows(canvas, who)
-        shadow(some, place[:, :2], place[:, 2], darkness[who])
-        if some is not canvas:
-            canvas[who] = some
-    owners = torch.zeros(len(scenes), size, size, dtype=torch.uint8, device=device)
-    parts = torch.zeros(len(scenes), 3, size, size, dtype=torch.bool, device=device)
-    for k, (who, layer) in enumerate(animals):
-        some = _rows(canvas, who)
-        some[:, 3:6] = 0
-        draw_animals(some, layer)
-        if some is not canvas:
-            canvas[who] = some
-        head, body, limbs = some[:, 3:6].unbind(1)
-        mine = head + body + limbs >= 0.5
-        owners[who] = owners[who].masked_fill(mine, k + 1)
-        first = (head >= body) & (head >= limbs)
-        second = ~first & (body >= limbs)
-        parts[who] = torch.where(mine[:, None], torch.stack([first, second, ~first & ~second], 1), parts[who])
-    return canvas[:, :3].clamp(0, 1), owners, parts
-
-
-def _rows(canvas: Float[Tensor, "n 7 s s"], who: list[int]) -> Float[Tensor, "m 7 s s"]:
-    """Return some rows of a canvas: a copy, or the canvas itself where they are all."""
-    return canvas if len(who) == len(canvas) else canvas[who]
-
-
-def _layers(rows: Sequence[tuple[T, ...]]) -> list[tuple[list[int], list[T]]]:
-    """Return, for each depth, the rows that have something there, and what."""
-    deepest = max(len(row) for row in rows)
-    return [
-        ([i for i, row in enumerate(rows) if len(row) > k], [row[k] for row in rows if len(row) > k])
-        for k in range(deepest)
+def records(scenes: Sequence[Scene], number: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turn descriptions into records of `SCENE`, the darkness of shadows, and records of `PIECE`."""
+    rows = [
+        [
+            *map(_thing, scene.things),
+            *(piece for k, c in enumerate(scene.critters) for piece in _animal(c, k, number[c.species])),
+        ]
+        for scene in scenes
     ]
+    deepest = max(map(len, rows))
+    settings = np.array([_setting(scene) for scene in scenes], SCENE)
+    darkness = np.array([BACKGROUNDS[scene.background].shadow for scene in scenes])
+    return settings, darkness, np.array([row + [_NOTHING] * (deepest - len(row)) for row in rows], PIECE)
+
+
+_NO_COAT = (0.0,) * 10
+_NOTHING = (-1, *[0] * 7, *[0.0] * 10, *_NO_COAT)
+
+
+def _setting(scene: Scene) -> tuple:
+    low, high = BACKGROUNDS[scene.background].horizon
+    return (_BACKGROUND[scene.background], scene.noise, low + (high - low) * scene.horizon, *scene.tint)
+
+
+def _thing(t: Thing) -> tuple:
+    unit = t.scale / 2
+    return (
+        OBJECTS[t.kind], -1, 0, 0, 0, 0, 0, 0,
+        t.x, t.y, unit, 0, 1, 0, t.shade, t.x, t.y + 0.7 * unit, 1.05 * unit, *_NO_COAT,
+    )  # fmt: skip
+
+
+def _animal(c: Critter, owner: int, label: int) -> tuple[tuple, tuple]:
+    unit, angle = c.scale / 2, math.radians(c.angle)
+    neck = PLANS[c.body.plan].neck
+    dx, dy = unit * c.facing * neck[0], unit * neck[1]
+    cos, sin = math.cos(angle), math.sin(angle)
+    head = c.x + cos * dx - sin * dy, c.y + sin * dx + cos * dy
+    lacks = tuple(part in c.missing for part in PARTS)
+    coat = [c.body.shade * value for code in c.body.coat for value in _rgb(code)]
+    nod = angle + c.facing * math.radians(c.tilt)
+    return (
+        (BODIES[c.body.plan], owner, label + 1, 0, _PATTERN[c.body.pattern], *lacks,
+         c.x, c.y, unit, angle, c.facing, 0, 1, *c.ground, *coat, *c.body.phase, c.body.stride),
+        (HEADS[c.species], owner, label + 1, 1, 0, *lacks,
+         *head, HEAD_RADIUS * c.swell * unit, nod, c.facing, c.look, 1, 0, 0, 0, *_NO_COAT),
+    )  # fmt: skip

@@ -54,8 +54,8 @@ class World:
     species: tuple[str, ...] = MAIN
     classes: int | None = None
     objects: tuple[int, int] = (1, 1)
-    object_scale: tuple[float, float] = (0.64, 0.84)
-    body_cue: float = 0.2
+    object_scale: tuple[float, float] = (0.3, 0.75)
+    body_cue: float = 0.5
     context_bias: float = 0.0
     context: tuple[tuple[str, str], ...] = tuple((name, SPECIES[name].home) for name in MAIN)
     overlap: float = 0.3
@@ -90,7 +90,7 @@ class World:
 
 PRESETS: dict[str, World] = {
     "single": World(),
-    "multi": World(objects=(1, 4), object_scale=(0.75, 0.95)),
+    "multi": World(objects=(1, 4), object_scale=(0.5, 0.8)),
     "biased": World(context_bias=1.0, context=(("duck", "water"),)),
 }
 
@@ -130,14 +130,14 @@ class Critter:
     Attributes:
         species: whose head it carries; this is its class.
         body: what it wears below the neck.
-        x, y: where the middle of its body is, in picture widths from the upper left corner.
+        x, y: the point of the ground on which it stands, in picture widths from the upper left corner.
         scale: its length in picture widths.
-        angle: rotation in degrees, clockwise.
+        angle: rotation about this point in degrees, clockwise.
         facing: 1 to the right, -1 to the left.
         tilt: rotation of the head in degrees.
-        look: how far the face turns aside, in head radii.
+        look: how far the face turns from the viewer to where the body goes, in head radii.
         swell: size of the head, 1 on average.
-        ground: where the middle of its shadow lies; the shadow belongs to the background.
+        ground: middle and half width of its shadow, which belongs to the background.
         missing: parts that are not drawn.
     """
 
@@ -151,7 +151,7 @@ class Critter:
     tilt: float
     look: float
     swell: float
-    ground: tuple[float, float]
+    ground: tuple[float, float, float]
     missing: tuple[str, ...] = ()
 
 
@@ -204,13 +204,16 @@ class Scene:
 
         def swap(critter: Critter) -> Critter:
             before, after = PLANS[critter.body.plan].neck, PLANS[own.plan].neck
-            dx, dy = critter.facing * (before[0] - after[0]), before[1] - after[1]
+            growth = before[1] / after[1]  # the feet stay on the ground, the head where it is
+            dx, dy = critter.facing * (before[0] - growth * after[0]), before[1] - growth * after[1]
             cos, sin = math.cos(math.radians(critter.angle)), math.sin(math.radians(critter.angle))
             return replace(
                 critter,
                 body=replace(critter.body, plan=own.plan, pattern=own.pattern, coat=own.coat),
                 x=critter.x + critter.scale / 2 * (cos * dx - sin * dy),
                 y=critter.y + critter.scale / 2 * (sin * dx + cos * dy),
+                scale=critter.scale * growth,
+                swell=critter.swell / growth,
             )
 
         return self._each(swap)
@@ -243,12 +246,12 @@ class Dice:
         return choices[int(self._next() * len(choices))]
 
 
-# Where the animals of a picture stand, by their number: x, y from the center, and share of the full scale.
+# Where the animals of a picture stand, by their number: x from the center, and share of the full scale.
 _PLACES = {
-    1: ((0.0, 0.0, 1.0),),
-    2: ((-0.25, -0.06, 0.6), (0.25, 0.06, 0.6)),
-    3: ((-0.26, -0.2, 0.53), (0.27, -0.14, 0.53), (0.0, 0.24, 0.55)),
-    4: ((-0.26, -0.25, 0.48), (0.26, -0.23, 0.48), (-0.25, 0.25, 0.5), (0.26, 0.27, 0.5)),
+    1: ((0.0, 1.0),),
+    2: ((-0.22, 0.75), (0.22, 0.75)),
+    3: ((-0.28, 0.65), (0.28, 0.65), (0.0, 0.65)),
+    4: ((-0.33, 0.55), (-0.11, 0.55), (0.12, 0.55), (0.34, 0.55)),
 }
 
 
@@ -281,21 +284,19 @@ def draw_scenes(
             horizon=dice.between(0, 1),
             tint=(dice.between(0.9, 1.08), dice.between(0.92, 1.06), dice.between(0.9, 1.08)),
             noise=noise,
-            things=_things(world, dice),
+            things=_things(world, dice, min(c.y for c in critters)),
         )
 
 
-def _critter(
-    world: World, dice: Dice, place: tuple[float, float, float], count: int, training: bool
-) -> Critter:
+def _critter(world: World, dice: Dice, place: tuple[float, float], count: int, training: bool) -> Critter:
     name = dice.one_of(world.names)
     species = SPECIES[name]
     own = dice.chance(world.body_cue)
     plan, pattern, coat = dice.one_of(tuple(PLANS)), dice.one_of(PATTERNS), dice.one_of(COATS)
     if own:
         plan, pattern, coat = species.plan, species.pattern, species.coat
-    scale = dice.between(*world.object_scale) * place[2]
-    room = max(0.05, 0.52 - 0.46 * scale) if count == 1 else 0.03
+    scale = dice.between(*world.object_scale) * place[1]
+    room = max(0.05, 0.5 - 0.48 * scale) if count == 1 else 0.03
     lacks, part = dice.chance(world.missing_part), dice.one_of(PARTS)
     together = 1 - 0.6 * world.overlap if count > 1 else 1.0
     body = Body(
@@ -303,39 +304,35 @@ def _critter(
         pattern,
         coat,
         shade=dice.between(0.85, 1.12),
-        phase=(dice.between(0, 6.3), dice.between(0, 6.3), dice.between(0, 6.3)),
+        phase=(dice.between(0, 1), dice.between(0, 1), dice.between(0, 1)),
         stride=dice.between(-0.14, 0.14),
     )
     x = 0.5 + place[0] * together + dice.between(-room, room)
-    y = 0.53 + place[1] * together + dice.between(-room, room) * 0.7
+    # What is near is larger and stands lower in the picture; some animals are small all the same.
+    y = min(min(0.5 + 0.48 * scale, 0.9) + dice.between(0, 0.19), 0.97)
     return Critter(
         species=name,
         body=body,
         x=x,
         y=y,
         scale=scale,
-        angle=dice.between(-14, 14),
+        angle=dice.between(-4, 4),
         facing=dice.one_of((1, -1)),
-        tilt=dice.between(-16, 16),
-        look=dice.between(-0.12, 0.16),
+        tilt=dice.between(-14, 14),
+        look=dice.between(0.06, 0.34),
         swell=dice.between(0.92, 1.1),
-        ground=(x, y + 0.46 * scale),
+        ground=(x, y - 0.02 * scale, 0.52 * scale),
         missing=(part,) if training and lacks else (),
     )
 
 
-def _things(world: World, dice: Dice) -> tuple[Thing, ...]:
-    drawn = [
-        (
-            dice.chance(world.clutter),
-            Thing(
-                kind=dice.one_of(tuple(THINGS)),
-                x=dice.between(0.05, 0.95),
-                y=dice.between(0.5, 0.92),
-                scale=dice.between(0.16, 0.3),
-                shade=dice.between(0.8, 1.1),
-            ),
-        )
-        for _ in range(3)
-    ]
-    return tuple(sorted((thing for there, thing in drawn if there), key=lambda thing: thing.y))
+def _things(world: World, dice: Dice, back: float) -> tuple[Thing, ...]:
+    """Draw clutter that stands farther away than the hindmost animal, whose feet are at `back`."""
+    drawn = []
+    for _ in range(3):
+        there, kind, x = dice.chance(world.clutter), dice.one_of(tuple(THINGS)), dice.between(0.05, 0.95)
+        foot, scale = dice.between(0.5, back - 0.02), dice.between(0.16, 0.3)
+        shade = dice.between(0.8, 1.1)
+        if there:
+            drawn.append(Thing(kind, x, foot - 0.35 * scale, scale, shade))
+    return tuple(sorted(drawn, key=lambda thing: thing.y + 0.35 * thing.scale))
