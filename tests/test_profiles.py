@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -53,13 +51,14 @@ def test_results_are_read_and_under_real_computed(monkeypatch, tmp_path):
     monkeypatch.setattr(profiles, "best_device", lambda: torch.device("cpu"))
     asked = []
 
-    def reproduce(arguments):
-        asked.extend(arguments)
-        (Path(arguments[-1]) / "cam-cub10.json").write_text('{"metrics": {"top-1": [50.0]}}')
+    def reproduce(name, recipe, seeds, runs, command):
+        asked.append((name, recipe.steps, seeds, command))
+        return {"metrics": {"top-1": [50.0]}}
 
-    monkeypatch.setattr("wsolbook.commands.reproduce.reproduce", reproduce)
+    monkeypatch.setattr("wsolbook.recipes.seeds.reproduce", reproduce)
+    monkeypatch.setattr("wsolbook.recipes.recipe.Recipe.check", lambda recipe: None)
     assert setup("real", seed=5).result("cam-cub10") == {"metrics": {"top-1": [50.0]}}
-    assert asked[:5] == ["cam-cub10", "--seeds", "5", "--steps", "2"]
+    assert asked == [("cam-cub10", 2, (5,), ["wsolbook", "reproduce", "cam-cub10", "--seeds", "5"])]
 
 
 def test_the_environment_chooses_and_an_argument_overrules_it(monkeypatch):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -68,13 +67,13 @@ class Setup:
         """
         if self.profile != "real":
             return results.load(name)
-        from wsolbook.commands.reproduce import reproduce
+        from wsolbook.recipes import named, seeds
 
-        seeds = ["--seeds", *map(str, self.seeds)]
-        steps = ["--steps", str(self.steps)] if self.steps else []
-        with tempfile.TemporaryDirectory() as folder:
-            reproduce([name, *seeds, *steps, "--runs", folder, "--out", folder])
-            return json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8"))
+        recipe = (replace(named(name), steps=self.steps) if self.steps else named(name)).resolved()
+        recipe.check()
+        command = ["wsolbook", "reproduce", name, "--seeds", *map(str, self.seeds)]
+        with tempfile.TemporaryDirectory() as runs:
+            return seeds.reproduce(name, recipe, self.seeds, Path(runs), command)
 
 
 _quiet = False

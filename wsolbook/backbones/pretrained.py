@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from wsolbook import backbones, methods
+from wsolbook import backbones
 from wsolbook.backbones.weights import imagenet_state, whole_network
 
 # Backbones that end in their own pooling and linear layer, at the stride of torchvision's network.
@@ -122,6 +122,8 @@ def find_class(wanted: str, names: Sequence[str]) -> int:
 
 
 def _ours(name: str | None, path: str, names: Sequence[str] | None) -> Pretrained:
+    from wsolbook import methods  # a room above this one: a file may hold the network of any of them
+
     network = methods.load(path).eval()
     settings = network.settings
     own = settings.get("backbone", network.method)
