@@ -154,6 +154,19 @@ def test_differentiable_map_trains_the_layers_before_it():
     assert net.training
 
 
+def test_a_recorded_pass_trains_by_its_logits_and_its_map_at_once():
+    net, x = PROBLEMS["squared"].make(), images()
+    with record(net, "features", differentiable=True) as tape:
+        logits = net(x)
+    loss = logits.logsumexp(1).sum() + grad_cam_of(tape, logits, 1).values.square().sum()
+    found = torch.autograd.grad(loss, list(net.parameters()))
+    a = net.features(x)
+    alpha = 2 * net.linear.weight[1] * a.mean((2, 3)) / 36
+    by_hand = torch.einsum("nc,nchw->nhw", alpha, a).relu().square().sum() + net(x).logsumexp(1).sum()
+    for ours, expected in zip(found, torch.autograd.grad(by_hand, list(net.parameters())), strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
 def test_flipping_the_image_flips_the_map():
     net, x = PROBLEMS["squared"].make(), images()
     with torch.no_grad():

@@ -79,14 +79,6 @@ def test_folder_methods_classes_and_report(photo, weights, tmp_path, capsys):
     assert "grad-cam" not in page
 
 
-def test_png_report(photo, weights, tmp_path):
-    report = tmp_path / "report.png"
-    assert run(photo, "--classes", "top2", "--report", report, "-o", tmp_path / "m", weights=weights) == 0
-    with Image.open(report) as page:
-        assert page.width > 500
-        assert page.height > page.width  # two rows of a photo and a map
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method(method, photo, weights, tmp_path):
     out = tmp_path / "out.png"

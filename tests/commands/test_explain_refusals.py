@@ -68,7 +68,7 @@ def test_some_photographs_of_many_cannot_be_used(tmp_path, weights, capsys):
         (["--method", "grad-cam", "--layer", "stage9"], "no layer 'stage9'"),
         (["--layer", "features"], "cam does not let one choose a layer"),
         (["--model", "vgg16"], "holds tiny, not vgg16"),
-        (["--report", "page.pdf"], "page.pdf must end in .html or .png"),
+        (["--report", "page.pdf"], "page.pdf must end in .html"),
         (["-o", "out.gif"], "out.gif must be a folder, or end in .png"),
         (["--classes", "top2", "-o", "out.png"], "out.png is one picture, but several maps are asked for"),
         (["--method", "cam", "grad-cam", "-o", "out.png"], "out.png is one picture"),

@@ -1,4 +1,8 @@
-"""Explain any trained network: CAM, Grad-CAM and their family."""
+"""Explain any trained network: CAM, Grad-CAM and their family.
+
+A network is left as it was found: its flags, hooks and gradients. Threads may share one: a method waits until
+those of other threads on the same network have ended.
+"""
 
 from wsolbook.cam.cam import cam
 from wsolbook.cam.faithfulness import area, deletion, insertion

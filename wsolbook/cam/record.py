@@ -125,7 +125,8 @@ def record(
         reshape: how to read the layer's output as a map `(n, K, h, w)`: None if it is one; `"tokens"` for a
             transformer's `(n, tokens, K)` on a square grid, after up to five tokens of another kind, or
             `(n, h, w, K)`; the grid `(h, w)`; or a function.
-        differentiable: keep the whole graph, so that a loss of the map reaches the parameters (GAIN).
+        differentiable: keep the whole graph, so that a loss of the map that `grad_cam_of` computes from the
+            tape reaches the parameters (GAIN).
 
     Raises:
         ValueError: when the network has no such layer, or its output is no map.

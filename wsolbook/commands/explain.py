@@ -50,7 +50,7 @@ class Explain:
             method of this book; by default maps for a network that has them, otherwise cam.
         classes: "auto" for the best class, "top3" for the best three, and names or numbers.
         out: a .png file for a single map, otherwise a folder.
-        report: one page, .html or .png, that compares the methods side by side.
+        report: one page, .html, that compares the methods side by side.
         layer: dotted name of the layer whose maps are weighted; by default the last one.
         names: text file with one class name a line.
         output_stride: 16 or 8 for a finer map from the same weights, where the network can.
@@ -137,8 +137,8 @@ def _check(options: Explain, photos: int) -> None:
     several = photos > 1 or len(options.method) > 1 or len(options.classes) > 1
     if options.out.suffix and (several or re.fullmatch(r"top\d+", options.classes[0])):
         raise ValueError(f"{options.out} is one picture, but several maps are asked for; name a folder")
-    if options.report and options.report.suffix not in (".html", ".png"):
-        raise ValueError(f"report {options.report} must end in .html or .png")
+    if options.report and options.report.suffix != ".html":
+        raise ValueError(f"report {options.report} must end in .html")
     for target in (options.out, options.report):
         if target:
             _require_writable(target)

@@ -1,4 +1,4 @@
-"""One page that compares methods side by side: HTML with everything inside, or PNG."""
+"""One page that compares methods side by side: HTML with everything inside."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment
 from PIL import Image
 
 from wsolbook.files import atomic
 
 SIDE = 480
-MOST_ROWS = 60
 PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
@@ -67,18 +65,14 @@ def write_comparison(path: Path, title: str, subtitle: str, sections: Sequence[S
     """Write the page.
 
     Args:
-        path: ends in .html or .png.
+        path: of the file.
         title: headline.
         subtitle: settings, in one line.
         sections: one for each photo.
 
     Raises:
-        ValueError: when a PNG would have too many rows to be looked at.
         OSError: when the file cannot be written.
     """
-    if path.suffix == ".png":
-        _write_sheet(path, f"{title}\n{subtitle}", sections)
-        return
     pages = Environment(autoescape=True, trim_blocks=True)
     pages.filters |= {"data_url": _data_url, "percent": "{:.1%}".format}
     methods = list(dict.fromkeys(panel.method for section in sections for panel in section.panels))
@@ -92,27 +86,3 @@ def _data_url(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _write_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Draw the same as one picture: a row for each photo and class, a column for each method."""
-    import matplotlib.pyplot as plt
-
-    from wsolbook.show.figures import show_images
-
-    rows = [(section, name, panels) for section in sections for name, panels in section.rows().items()]
-    if len(rows) > MOST_ROWS:
-        raise ValueError(
-            f"{len(rows)} rows do not fit into a PNG report of {MOST_ROWS}; write an .html report"
-        )
-    cells = []
-    for section, name, panels in rows:
-        cells.append((f"{section.title}\n{name}", section.picture))
-        cells += [(panel.method, panel.picture) for panel in panels]
-    pictures = [np.asarray(picture) / 255 for _, picture in cells]
-    figure = show_images(pictures, [t for t, _ in cells], columns=len(cells) // max(len(rows), 1), width=2.6)
-    figure.suptitle(title, fontsize=10)
-    figure.set_figheight(2.6 * len(rows) + 0.9)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    plt.close(figure)
