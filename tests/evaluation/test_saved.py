@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from wsolbook.data.critters import Critters
-from wsolbook.evaluation.saved import SavedMaps, file_names, find_file, read_maps, write_maps
+from wsolbook.evaluation.picture import Prediction
+from wsolbook.evaluation.saved import file_names, find_file, read_maps, write_maps
 
 
 def test_round_trip(tmp_path):
@@ -35,12 +36,12 @@ def test_gray_pictures_and_single_maps(tmp_path):
 
 
 def test_the_maps_of_labels():
-    maps = SavedMaps(torch.zeros(2, 3, 3))
+    maps = Prediction(torch.zeros(2, 3, 3))
     assert maps.of(torch.tensor([5, 7])).shape == (2, 3, 3)
     with pytest.raises(ValueError, match="holds 2 maps for 1 labels"):
         maps.of(torch.tensor([5]))
     with pytest.raises(ValueError, match="holds no map of class 7"):
-        SavedMaps(torch.zeros(1, 3, 3), torch.tensor([5])).of(torch.tensor([5, 7]))
+        Prediction(torch.zeros(1, 3, 3), torch.tensor([5])).of(torch.tensor([5, 7]))
 
 
 def test_files_are_named_after_pictures_or_numbered():

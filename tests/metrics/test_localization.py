@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsolbook.metrics import LocalizationError, loose_and_tight, two_two_one
+from wsolbook.metrics import LocalizationError
 
 TRUE, FAR = [0, 0, 9, 9], [20, 20, 29, 29]
 HALF = [0, 0, 9, 4]  # covers exactly half of TRUE: IoU 0.5 counts
@@ -93,19 +93,6 @@ def test_relations(seed):
     assert found == parts.compute()
     assert found["top1_loc"] >= max(found["top1_cls"], found["gt_known"], found["top5_loc"])
     assert found["top5_loc"] >= max(found["top5_cls"], found["gt_known"])
-
-
-def test_two_two_one():
-    classes = torch.tensor([[4, 2, 9, 1, 0]])
-    boxes = torch.arange(5 * 2 * 4).reshape(1, 5, 2, 4)
-    guessed, guessed_boxes = two_two_one(classes, boxes)
-    assert guessed.tolist() == [[4, 4, 2, 2, 9]]
-    assert guessed_boxes[0].tolist() == [
-        boxes[0, c, b].tolist() for c, b in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0))
-    ]
-    assert loose_and_tight(torch.tensor([[1, 2, 3, 4]])).tolist() == [[1, 2, 3, 4]] * 2
-    with pytest.raises(ValueError, match="at least 3 classes an image, got 2"):
-        two_two_one(classes[:, :2], boxes[:, :2])
 
 
 def test_bad_input():

@@ -10,13 +10,15 @@ import sys
 import pytest
 import torch
 
-from wsolbook.metrics import BoxAccuracy, PixelAP, reduce
+from wsolbook.evaluation import over_processes
+from wsolbook.metrics import BoxAccuracy, PixelAP
 
 WORK = """
 import json, sys
 import torch
 from torch import distributed
-from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, reduce
+from wsolbook.evaluation import over_processes
+from wsolbook.metrics import AveragePrecision, BoxAccuracy, ConfusionMatrix, PixelAP
 from wsolbook.distributed import rank_and_world
 
 rank, world, port = map(int, sys.argv[1:])
@@ -28,14 +30,19 @@ generator = torch.Generator().manual_seed(0)
 maps = torch.rand(7, 12, 12, generator=generator)
 masks = torch.randint(0, 3, (7, 12, 12), generator=generator, dtype=torch.uint8)
 boxes = torch.tensor([[i, 1, i + 4, 9] for i in range(7)])
-box, pixel, matrix = BoxAccuracy(20), PixelAP(20), ConfusionMatrix(3)
+box, pixel, matrix, ranks = BoxAccuracy(20), PixelAP(20), ConfusionMatrix(3), AveragePrecision(4)
+scores = torch.rand(7, 4, generator=generator).round(decimals=1)  # with ties
+labels = (torch.rand(7, 4, generator=generator) < 0.4).float()
 mine = list(range(rank, 7, world))
 box.update(maps[mine], boxes[mine])
 pixel.update(maps[mine], masks[mine])
 matrix.update(masks[mine].flip(1), masks[mine])
-for metric in (box, pixel, matrix):
-    reduce(metric)
-print(json.dumps([box.images, box.state["correct"].tolist(), pixel.compute(), matrix.compute()]))
+ranks.update(scores[mine], labels[mine])
+for metric in (box, pixel, matrix, ranks):
+    over_processes(metric)
+assert ranks.images == len(ranks.state["scores"]) == 7
+numbers = [metric.compute() for metric in (pixel, matrix, ranks)]
+print(json.dumps([box.images, box.state["correct"].tolist(), *numbers]))
 if world > 1:
     distributed.destroy_process_group()
 """
@@ -66,10 +73,10 @@ def test_the_number_of_processes_changes_nothing():
     assert run(3) == alone
 
 
-def test_alone_nothing_is_reduced():
+def test_alone_nothing_is_added():
     metric = PixelAP(10)
     metric.update(torch.rand(1, 4, 4), torch.ones(1, 4, 4, dtype=torch.uint8))
     before = metric.state["scores"].clone()
-    assert reduce(metric) is metric
+    assert over_processes(metric) is metric
     assert (metric.state["scores"] == before).all()
-    assert reduce(BoxAccuracy(10)).images == 0
+    assert over_processes(BoxAccuracy(10)).images == 0

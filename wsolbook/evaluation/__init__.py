@@ -1,18 +1,24 @@
-"""From a network and a data set to numbers: one loop, the frame, the protocol, intervals, saved maps."""
+"""From a network and a data set to numbers: one loop, its tasks, the frame, saved maps, intervals."""
 
 from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
-from wsolbook.evaluation.protocol import Row, box_accuracy, compare, held_out
+from wsolbook.evaluation.loop import Tally, evaluate, over_processes
+from wsolbook.evaluation.measure import measure, measure_seeds
+from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork
 
 __all__ = [
+    "Center",
+    "FromFolder",
     "Interval",
+    "FromNetwork",
     "PerImage",
-    "Row",
-    "box_accuracy",
-    "compare",
+    "Tally",
+    "evaluate",
     "frame_boxes",
     "frame_maps",
     "frame_masks",
-    "held_out",
+    "measure",
+    "measure_seeds",
+    "over_processes",
     "paired_bootstrap",
 ]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from wsolbook.evaluation.bootstrap import Interval
+from wsolbook.evaluation.tasks import Curve
 from wsolbook.files import atomic, write_json
-from wsolbook.metrics.accuracy import BoxAccuracy
-from wsolbook.metrics.counts import Counts
-from wsolbook.metrics.pixels import PixelAP
-from wsolbook.metrics.segmentation import SeedIoU
 from wsolbook.show.figures import INK
 
 
@@ -77,8 +73,8 @@ def markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(folder: Path, report: Report, metrics: dict[str, Counts]) -> list[Path]:
-    """Write report.json, report.md and, for metrics with a threshold, curve.png; return what was written.
+def write(folder: Path, report: Report, curves: Mapping[str, Curve]) -> list[Path]:
+    """Write report.json, report.md and, where there is a threshold, curve.png; return what was written.
 
     Raises:
         OSError: when the folder cannot be written.
@@ -87,45 +83,28 @@ def write(folder: Path, report: Report, metrics: dict[str, Counts]) -> list[Path
     write_json(files[0], asdict(report))
     with atomic(files[1]) as temporary:
         temporary.write_text(markdown(report), encoding="utf-8")
-    figure = curve_figure(metrics)
-    if figure is not None:
+    if curves:
         files.append(folder / "curve.png")
         with atomic(files[2]) as temporary:
-            figure.savefig(temporary, dpi=130)
+            curve_figure(curves).savefig(temporary, dpi=130)
     return files
 
 
-def curve_figure(metrics: dict[str, Counts]) -> Figure | None:
-    """Draw what each metric is at every threshold, one line a run; None for a metric without threshold."""
-    curves = {name: _curve(metric) for name, metric in metrics.items()}
-    drawn = {name: curve for name, curve in curves.items() if curve is not None}
-    if not drawn:
-        return None
-    across, down, _, _ = next(iter(drawn.values()))
+def curve_figure(curves: Mapping[str, Curve]) -> Figure:
+    """Draw what each run is at every threshold, with a dot at the best one; one line a run."""
+    across, down, _, _ = next(iter(curves.values()))
     figure = Figure(figsize=(5, 3.2), layout="constrained", facecolor="white")
     axis = figure.subplots()
     axis.set_prop_cycle(color=[INK[name] for name in ("body", "head", "truth", "limbs", "background")])
-    for name, (_, _, x, y) in drawn.items():
-        best = int(np.nanargmax(y)) if across != "recall" else None
+    for name, (_, _, x, y) in curves.items():
         (line,) = axis.plot(x, y, label=name)
-        if best is not None:
+        if across != "recall":
+            best = int(np.nanargmax(y))
             axis.plot(x[best], y[best], "o", color=line.get_color())
     axis.set(xlabel=across, ylabel=down, xlim=(0, None), ylim=(0, None))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
-
-
-def _curve(metric: Counts) -> tuple[str, str, Float[np.ndarray, " t"], Float[np.ndarray, " t"]] | None:
-    """Return what runs across and what runs up, by name and as numbers."""
-    if isinstance(metric, BoxAccuracy):
-        return "threshold", "BoxAcc in percent, mean over IoU", metric.thresholds, metric.curve().mean(0)
-    if isinstance(metric, PixelAP):
-        curve = metric.curve()
-        return "recall", "precision in percent", curve.recall, 100 * curve.precision
-    if isinstance(metric, SeedIoU):
-        return "background score", "mIoU in percent", metric.scores.astype(np.float64), metric.curve()
-    return None
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -8,8 +8,8 @@ pixel. `NAME.npz` says which classes its `maps` are of: `classes`, best guess fi
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,41 +17,13 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from wsolbook.evaluation.picture import Prediction
 from wsolbook.files import atomic
+from wsolbook.maps import normalize
 from wsolbook.types import Samples
 
+Dtype = Literal["float32", "float16", "uint8"]
 SUFFIXES = (".npz", ".npy", ".png")
-
-
-@dataclass(frozen=True)
-class SavedMaps:
-    """Raw maps of one picture.
-
-    Attributes:
-        values: one map a class, at any resolution.
-        classes: the class of each; None where the file does not say.
-        origin: where they come from, for messages.
-    """
-
-    values: Float[Tensor, "k h w"]
-    classes: Int[Tensor, " k"] | None = None
-    origin: str = "these maps"
-
-    def of(self, labels: Int[Tensor, " m"]) -> Float[Tensor, "m h w"]:
-        """Return the maps of some classes, in their order.
-
-        Raises:
-            ValueError: when the file does not hold them.
-        """
-        if self.classes is None:
-            if len(self.values) != len(labels):
-                raise ValueError(f"holds {len(self.values)} maps for {len(labels)} labels")
-            return self.values
-        places = [torch.nonzero(self.classes == c).flatten() for c in labels]
-        for c, found in zip(labels.tolist(), places, strict=True):
-            if len(found) == 0:
-                raise ValueError(f"holds no map of class {c}")
-        return self.values[[int(found[0]) for found in places]]
 
 
 def file_names(samples: Samples) -> list[str]:
@@ -67,14 +39,28 @@ def file_names(samples: Samples) -> list[str]:
 
 
 def write_maps(
-    folder: Path, name: str, values: Float[Tensor, "k h w"], classes: Int[Tensor, " k"] | None = None
+    folder: Path,
+    name: str,
+    values: Float[Tensor, "k h w"],
+    classes: Int[Tensor, " k"] | None = None,
+    dtype: Dtype = "float32",
 ) -> Path:
-    """Write the maps of a picture, with their classes if given, and return the file.
+    """Write the maps of a picture, whole or not at all, with their classes if given, and return the file.
+
+    Args:
+        folder: created if it is not there.
+        name: of the picture.
+        values: raw maps.
+        classes: of each map.
+        dtype: `"uint8"` scales each map by min-max to 0 to 255, the others keep its values.
 
     Raises:
         OSError: when the file cannot be written.
     """
-    array = values.detach().cpu().float().numpy()
+    values = values.detach().cpu().float()
+    if dtype == "uint8":
+        values = (normalize(values) * 255).round()
+    array = values.numpy().astype(dtype)
     target = folder / f"{name}{'.npy' if classes is None else '.npz'}"
     with atomic(target) as temporary:
         if classes is None:
@@ -96,7 +82,7 @@ def find_file(folder: Path, name: str) -> Path:
     raise FileNotFoundError(f"no map {name}.npz, .npy or .png in {folder}")
 
 
-def read_maps(path: Path) -> SavedMaps:
+def read_maps(path: Path) -> Prediction:
     """Read the maps of a picture.
 
     Raises:
@@ -109,16 +95,16 @@ def read_maps(path: Path) -> SavedMaps:
                 if image.mode not in ("L", "P", "I", "I;16"):
                     raise ValueError(f"has mode {image.mode}, a map has one channel")
                 gray = np.asarray(image).astype(np.float32)
-            return SavedMaps(torch.from_numpy(gray)[None], None, str(path))
+            return Prediction(torch.from_numpy(gray)[None], origin=str(path))
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            return SavedMaps(_maps(content), None, str(path))
+            return Prediction(_maps(content), origin=str(path))
         with content:
             classes = content["classes"]
             values = _maps(content["maps"])
         if classes.shape != (len(values),) or not np.issubdtype(classes.dtype, np.integer):
             raise ValueError(f"names {classes.shape} classes for {len(values)} maps")
-        return SavedMaps(values, torch.from_numpy(classes.astype(np.int64)), str(path))
+        return Prediction(values, torch.from_numpy(classes.astype(np.int64)), origin=str(path))
     except FileNotFoundError:
         raise
     except (ValueError, KeyError, EOFError, OSError) as error:

@@ -1,257 +1,307 @@
-"""One picture and its maps, counted: what `wsolbook evaluate` does for each metric.
+"""The questions that an evaluation asks, a class each: how one picture is counted, and what the counts say.
 
 A picture with several labels has a map for each. Boxes and pixels are then counted label by label, each map
-against the boxes or pixels of its own class; seeds and localization errors are counted once a picture.
+against the boxes or pixels of its own class; everything else is counted once a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-from wsolbook.evaluation.frame import SIZE, frame_boxes, frame_maps, frame_masks
-from wsolbook.evaluation.saved import SavedMaps
+from wsolbook.evaluation.frame import frame_boxes, frame_masks
+from wsolbook.evaluation.picture import Prediction, Truth
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics.accuracy import BoxAccuracy
-from wsolbook.metrics.baselines import center_gaussian
 from wsolbook.metrics.boxes import Contours, box_above
+from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
 from wsolbook.metrics.counts import Counts
 from wsolbook.metrics.localization import LocalizationError
 from wsolbook.metrics.pixels import PixelAP
 from wsolbook.metrics.segmentation import ConfusionMatrix, SeedIoU
-from wsolbook.types import Samples
+
+M = TypeVar("M", bound=Counts)
+Curve = tuple[str, str, Float[np.ndarray, " t"], Float[np.ndarray, " t"]]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """The ground truth of one picture.
+class Task(ABC, Generic[M]):
+    """One question; all numbers are in percent, thresholds as they are.
 
     Attributes:
-        index: its number in the data set.
-        size: height and width.
-        labels: classes present, ascending.
-        boxes: inclusive corners.
-        box_classes: the class of each box.
-        mask: 0 background, class + 1, 255 ignore.
-        blacklisted: whether its boxes were withdrawn.
+        empty: builds the metric that has counted nothing.
+        headline: name of the number that runs are compared by.
+        lower_is_better: whether that is an error.
+        view: of the pictures: warped into the square frame, or as they are.
+        guesses: number of the network's best guesses whose maps are needed, beside those of the labels.
+        logits: whether class scores are needed.
+        blind: whether the map that guesses the center is worth a comparison.
     """
 
-    index: int
-    size: tuple[int, int]
-    labels: Int[Tensor, " k"]
-    boxes: Tensor | None
-    box_classes: Int[Tensor, " m"] | None
-    mask: UInt8[Tensor, "h w"] | None
-    blacklisted: bool
+    empty: Callable[[], M]
+    headline: str
+    lower_is_better: ClassVar[bool] = False
+    view: ClassVar[Literal["warp", "original"]] = "warp"
+    guesses: ClassVar[int] = 0
+    logits: ClassVar[bool] = False
+    blind: ClassVar[bool] = False
 
-    def boxes_of(self, label: int) -> Tensor:
-        """Return the boxes of a class.
+    @abstractmethod
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, M]]:
+        """Yield what one picture counts: a class, or None for all, and the metric of that alone.
 
         Raises:
-            ValueError: when there is none.
+            ValueError: when maps and truth do not fit, or one of them is not there.
         """
-        if self.boxes is None or self.box_classes is None:
-            raise ValueError(f"picture {self.index} has no boxes to evaluate with")
-        boxes = self.boxes[self.box_classes == label]
-        if len(boxes) == 0:
-            raise ValueError(f"picture {self.index} has no box of class {label}")
-        return boxes
 
-    def mask_or_error(self) -> UInt8[Tensor, "h w"]:
-        """Return the mask, or raise a ValueError."""
-        if self.mask is None:
-            raise ValueError(f"picture {self.index} has no mask to evaluate with")
-        return self.mask
+    @abstractmethod
+    def values(self, metric: M) -> dict[str, float]:
+        """Return every number, the headline first."""
 
+    def score(self, metric: M) -> float:
+        """Return the headline number."""
+        return self.values(metric)[self.headline]
 
-def picture(samples: Samples, index: int) -> tuple[Picture, Tensor]:
-    """Return the ground truth of a picture and its network input `(1, 3, h, w)`."""
-    batch = samples.batch([index])
-    labels = batch.labels[0].nonzero().flatten()
-    boxes = batch.boxes[0] if batch.boxes is not None else None
-    box_classes = None
-    if boxes is not None:
-        known: Any = getattr(samples, "box_classes", None)
-        if known is not None:
-            box_classes = torch.as_tensor(known(index) if callable(known) else known[index])
-        elif len(labels) == 1:
-            box_classes = labels.expand(len(boxes))
-    mask = batch.masks[0] if batch.masks is not None else None
-    withdrawn = getattr(samples, "blacklisted", None)
-    return Picture(
-        index, (batch.images.shape[-2], batch.images.shape[-1]), labels, boxes, box_classes, mask,
-        withdrawn is not None and bool(withdrawn[index]),
-    ), batch.images  # fmt: skip
+    def class_values(self, by_class: Mapping[int, M], total: M) -> dict[int, float]:
+        """Return the headline of each class, background as -1."""
+        return {c: self.score(metric) for c, metric in by_class.items()}
+
+    def held_out(self, few: M, test: M) -> dict[str, float]:
+        """Return the numbers of `test` at the thresholds that are best for `few`.
+
+        A threshold needs boxes or masks, so choosing it is full supervision: Choe et al. (2020) set a small
+        labeled split apart for it. The best threshold of the test set itself, which is what the other
+        numbers are at, is the oracle and never lower.
+
+        Raises:
+            ValueError: when there is no threshold to choose.
+        """
+        raise ValueError("only boxes and seeds have a threshold to choose on --few")
+
+    def curve(self, metric: M) -> Curve | None:
+        """Return what the threshold does: what runs across and what runs up, by name and as numbers."""
+        return None
 
 
-Counted = Iterator[tuple[int | None, Counts]]
+class Classification(Task[TopAccuracy]):
+    """Top-1 and top-5 accuracy, one label a picture."""
+
+    empty = TopAccuracy
+    headline = "top-1"
+    logits = True
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, TopAccuracy]]:
+        metric = self.empty()
+        metric.update(*_scored(truth, said))
+        yield int(truth.labels[0]), metric
+
+    def values(self, metric: TopAccuracy) -> dict[str, float]:
+        return metric.compute()
 
 
-@dataclass(frozen=True)
-class Task:
-    """A metric as the command line offers it.
+class MultiLabel(Task[AveragePrecision]):
+    """Mean average precision of the classes, several labels a picture."""
 
-    Attributes:
-        make: builds the empty metric.
-        count: counts one picture: yields a class, or None for all, and the metric of that picture alone.
-        center: the same for the center Gaussian, where that makes sense.
-        score: the headline number in percent.
-        values: every number in percent, by name.
-        class_values: number of each class, given the metric of that class and the total.
-        lower_is_better: whether the headline number is an error.
-    """
+    headline = "mAP"
+    logits = True
 
-    make: Callable[[], Any]
-    count: Callable[[Picture, SavedMaps], Counted]
-    score: Callable[[Any], float]
-    values: Callable[[Any], dict[str, float]]
-    class_values: Callable[[dict[int, Any], Any], dict[int, float]]
-    center: Callable[[Picture], Counted] | None = None
-    lower_is_better: bool = False
+    def __init__(self, classes: int) -> None:
+        self.empty = partial(AveragePrecision, classes)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, AveragePrecision]]:
+        metric = self.empty()
+        metric.update(*_scored(truth, said))
+        yield None, metric
+
+    def values(self, metric: AveragePrecision) -> dict[str, float]:
+        return {"mAP": metric.compute()}
+
+    def class_values(
+        self, by_class: Mapping[int, AveragePrecision], total: AveragePrecision
+    ) -> dict[int, float]:
+        return {c: float(100 * v) for c, v in enumerate(total.per_class()) if v == v}
 
 
-def box_task(thresholds: int = 1000, contours: Contours = "all") -> Task:
+class Boxes(Task[BoxAccuracy]):
     """MaxBoxAccV2, or with `contours="largest"` MaxBoxAcc, in the 224x224 frame."""
-    overlaps = (0.3, 0.5, 0.7) if contours == "all" else (0.5,)
 
-    def make() -> BoxAccuracy:
-        return BoxAccuracy(thresholds, contours, overlaps)
+    blind = True
 
-    def one(picture: Picture, label: int, values: Tensor) -> BoxAccuracy:
-        metric = make()
-        metric.update(frame_maps(values[None]), [frame_boxes(picture.boxes_of(label), picture.size)])
-        return metric
+    def __init__(self, thresholds: int = 1000, contours: Contours = "all") -> None:
+        overlaps = (0.3, 0.5, 0.7) if contours == "all" else (0.5,)
+        self.empty = partial(BoxAccuracy, thresholds, contours, overlaps)
+        self.headline = "MaxBoxAccV2" if contours == "all" else "MaxBoxAcc"
 
-    count, center = _each_class(one)
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, BoxAccuracy]]:
+        for label, values in zip(truth.labels.tolist(), said.framed(truth.labels), strict=True):
+            metric = self.empty()
+            metric.update(values[None], [frame_boxes(truth.boxes_of(label), truth.size)])
+            yield label, metric
 
-    name = "MaxBoxAccV2" if contours == "all" else "MaxBoxAcc"
+    def values(self, metric: BoxAccuracy) -> dict[str, float]:
+        best = metric.compute()
+        return self._named(best["v2"], best["acc"], best["thresholds"])
 
-    def values(metric: BoxAccuracy) -> dict[str, float]:
-        found = metric.compute()
-        each = {f"IoU {o}": v for o, v in found["acc"].items()} if len(overlaps) > 1 else {}
-        return {name: found["v2"], **each, **{f"threshold {o}": t for o, t in found["thresholds"].items()}}
+    def class_values(self, by_class: Mapping[int, BoxAccuracy], total: BoxAccuracy) -> dict[int, float]:
+        thresholds = total.compute()["thresholds"]  # one for the whole set
+        return {c: metric.at(thresholds)["v2"] for c, metric in by_class.items()}
 
-    return Task(
-        make, count, lambda m: m.compute()["v2"], values,
-        lambda by, total: {c: m.at(total.compute()["thresholds"])["v2"] for c, m in by.items()},
-        center,
-    )  # fmt: skip
+    def held_out(self, few: BoxAccuracy, test: BoxAccuracy) -> dict[str, float]:
+        thresholds = few.compute()["thresholds"]
+        at = test.at(thresholds)
+        return self._named(at["v2"], at["acc"], thresholds)
+
+    def curve(self, metric: BoxAccuracy) -> Curve:
+        return "threshold", "BoxAcc in percent, mean over IoU", metric.thresholds, metric.curve().mean(0)
+
+    def _named(
+        self, mean: float, accuracies: Mapping[float, float], thresholds: Mapping[float, float]
+    ) -> dict[str, float]:
+        each = {f"IoU {o}": v for o, v in accuracies.items()} if len(accuracies) > 1 else {}
+        return {self.headline: mean, **each, **{f"threshold {o}": t for o, t in thresholds.items()}}
 
 
-def pixel_task(thresholds: int = 1000) -> Task:
+class Pixels(Task[PixelAP]):
     """PxAP in the 224x224 frame; pixels of other classes are background."""
 
-    def one(picture: Picture, label: int, values: Tensor) -> PixelAP:
-        mask = picture.mask_or_error()
-        of_class = torch.where(mask == 255, mask, (mask == label + 1).to(torch.uint8))
-        metric = PixelAP(thresholds)
-        metric.update(frame_maps(values[None]), frame_masks(of_class[None]))
-        return metric
+    headline = "PxAP"
+    blind = True
 
-    count, center = _each_class(one)
+    def __init__(self, thresholds: int = 1000) -> None:
+        self.empty = partial(PixelAP, thresholds)
 
-    def values(metric: PixelAP) -> dict[str, float]:
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, PixelAP]]:
+        for label, values in zip(truth.labels.tolist(), said.framed(truth.labels), strict=True):
+            metric = self.empty()
+            metric.update(values[None], frame_masks(truth.mask_of(label)[None]))
+            yield label, metric
+
+    def score(self, metric: PixelAP) -> float:
+        return metric.compute()
+
+    def values(self, metric: PixelAP) -> dict[str, float]:
         threshold, iou = metric.best_threshold()
         return {"PxAP": metric.compute(), "best IoU": iou, "threshold": threshold}
 
-    return Task(
-        lambda: PixelAP(thresholds), count, PixelAP.compute, values,
-        lambda by, _: {c: m.compute() for c, m in by.items() if int(m.state["scores"][1].sum())},
-        center,
-    )  # fmt: skip
+    def class_values(self, by_class: Mapping[int, PixelAP], total: PixelAP) -> dict[int, float]:
+        return {c: m.compute() for c, m in by_class.items() if int(m.state["scores"][1].sum())}
+
+    def curve(self, metric: PixelAP) -> Curve:
+        curve = metric.curve()
+        return "recall", "precision in percent", curve.recall, 100 * curve.precision
 
 
-def seed_task(classes: int) -> Task:
-    """Mean IoU of maps as seeds, each divided by its maximum, at the best background score."""
+class Seeds(Task[SeedIoU]):
+    """Mean IoU of maps as segmentation seeds, each divided by its maximum, at the best background score."""
 
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        metric = SeedIoU(classes)
-        mask = picture.mask_or_error()
-        values = normalize(resize(maps.of(picture.labels), (mask.shape[0], mask.shape[1])), "max")
-        metric.update(values, picture.labels + 1, mask)
+    headline = "mIoU"
+    view = "original"
+
+    def __init__(self, classes: int) -> None:
+        self.empty = partial(SeedIoU, classes + 1)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, SeedIoU]]:
+        metric, mask = self.empty(), truth.mask_of()
+        values = normalize(resize(said.of(truth.labels), (mask.shape[0], mask.shape[1])), "max")
+        metric.update(values, truth.labels + 1, mask)
         yield None, metric
 
-    def values(metric: SeedIoU) -> dict[str, float]:
+    def score(self, metric: SeedIoU) -> float:
+        return metric.compute()["miou"]
+
+    def values(self, metric: SeedIoU) -> dict[str, float]:
         best = metric.compute()
-        return {"mIoU": best["miou"], "background score": best["score"]} | {
-            f"mIoU at {score}": metric.at(score) for score in (0.15, 0.2)
-        }
+        fixed = {f"mIoU at {score}": metric.at(score) for score in (0.15, 0.2)}
+        return {"mIoU": best["miou"], "background score": best["score"]} | fixed
 
-    def class_values(_: dict[int, Any], total: SeedIoU) -> dict[int, float]:
-        return _by_class(total.per_class().iou)
+    def class_values(self, by_class: Mapping[int, SeedIoU], total: SeedIoU) -> dict[int, float]:
+        return _present(total.per_class().iou)
 
-    return Task(lambda: SeedIoU(classes), count, lambda m: m.compute()["miou"], values, class_values)
+    def held_out(self, few: SeedIoU, test: SeedIoU) -> dict[str, float]:
+        background = few.compute()["score"]
+        return {"mIoU": test.at(background), "background score": background}
+
+    def curve(self, metric: SeedIoU) -> Curve:
+        return "background score", "mIoU in percent", metric.scores.astype(np.float64), metric.curve()
 
 
-def label_task(classes: int) -> Task:
-    """Mean IoU of label maps at the size of the picture; `classes` counts background."""
+class LabelMaps(Task[ConfusionMatrix]):
+    """Mean IoU of label maps, the class of each pixel at the size of the picture."""
 
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        metric = ConfusionMatrix(classes)
-        metric.update(maps.values[0].long(), picture.mask_or_error())
+    headline = "mIoU"
+    view = "original"
+
+    def __init__(self, classes: int) -> None:
+        self.empty = partial(ConfusionMatrix, classes + 1)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, ConfusionMatrix]]:
+        metric = self.empty()
+        metric.update(said.values[0].long(), truth.mask_of())
         yield None, metric
 
-    def values(metric: ConfusionMatrix) -> dict[str, float]:
+    def values(self, metric: ConfusionMatrix) -> dict[str, float]:
         shares = metric.per_class()
-        return {
-            "mIoU": metric.compute(),
-            "mFP": float(100 * np.nanmean(shares.fp)),
-            "mFN": float(100 * np.nanmean(shares.fn)),
-        }
+        named = {"mIoU": shares.iou, "mFP": shares.fp, "mFN": shares.fn}
+        return {name: float(100 * np.nanmean(share)) for name, share in named.items()}
 
-    return Task(
-        lambda: ConfusionMatrix(classes), count, ConfusionMatrix.compute, values,
-        lambda _, total: _by_class(total.per_class().iou),
-    )  # fmt: skip
+    def class_values(
+        self, by_class: Mapping[int, ConfusionMatrix], total: ConfusionMatrix
+    ) -> dict[int, float]:
+        return _present(total.per_class().iou)
 
 
-def localization_task(share: float = 0.2) -> Task:
+class Localization(Task[LocalizationError]):
     """ILSVRC localization error; the box of a map is `box_above(map, share)` at the size of the picture."""
 
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        if maps.classes is None:
+    empty = LocalizationError
+    headline = "top1_loc"
+    lower_is_better = True
+    view = "original"
+    guesses = 5
+
+    def __init__(self, share: float = 0.2) -> None:
+        self.share = share
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, LocalizationError]]:
+        if said.classes is None:
             raise ValueError("does not say which classes its maps are of; the metric loc needs .npz files")
-        if len(picture.labels) != 1:
-            raise ValueError(f"picture {picture.index} has {len(picture.labels)} labels; loc needs one")
-        label = int(picture.labels[0])
-        boxes = torch.stack([box_above(m, share) for m in resize(maps.values, picture.size, "bicubic")])
-        known = boxes[maps.classes == label][:1] if label in maps.classes else None
-        metric = LocalizationError()
+        if len(truth.labels) != 1:
+            raise ValueError(f"the picture has {len(truth.labels)} labels; loc needs one")
+        label = int(truth.labels[0])
+        values = resize(said.values, truth.size, "bicubic")
+        boxes = torch.stack([box_above(one, self.share) for one in values])
+        metric = self.empty()
         metric.update(
-            maps.classes[None, :5], boxes[None, :5], picture.labels, [picture.boxes_of(label)], known,
-            torch.tensor([picture.blacklisted]),
+            said.classes[None, :5], boxes[None, :5], truth.labels, [truth.boxes_of(label)],
+            boxes[said.classes == label][:1] if label in said.classes else None,
+            torch.tensor([truth.blacklisted]),
         )  # fmt: skip
         yield label, metric
 
-    return Task(
-        LocalizationError, count, lambda m: m.compute()["top1_loc"], LocalizationError.compute,
-        lambda by, _: {c: m.compute()["top1_loc"] for c, m in by.items() if int(m.state["localizable"])},
-        lower_is_better=True,
-    )  # fmt: skip
+    def values(self, metric: LocalizationError) -> dict[str, float]:
+        return metric.compute()
+
+    def class_values(
+        self, by_class: Mapping[int, LocalizationError], total: LocalizationError
+    ) -> dict[int, float]:
+        return {c: self.score(m) for c, m in by_class.items() if int(m.state["localizable"])}
 
 
-def _each_class(
-    one: Callable[[Picture, int, Tensor], Counts],
-) -> tuple[Callable[[Picture, SavedMaps], Counted], Callable[[Picture], Counted]]:
-    """Return how to count the saved map of each class in a picture, and the center in its place."""
-
-    def count(picture: Picture, maps: SavedMaps) -> Counted:
-        for label, values in zip(picture.labels.tolist(), maps.of(picture.labels), strict=True):
-            yield label, one(picture, label, values)
-
-    def center(picture: Picture) -> Counted:
-        for label in picture.labels.tolist():
-            yield label, one(picture, label, center_gaussian(SIZE))
-
-    return count, center
+def _scored(truth: Truth, said: Prediction) -> tuple[Float[Tensor, "1 c"], Float[Tensor, "1 c"]]:
+    """Return class scores and labels of one picture."""
+    if said.logits is None:
+        raise ValueError("says nothing about classes; classification needs a network")
+    labels = torch.zeros_like(said.logits)
+    labels[truth.labels] = 1
+    return said.logits[None], labels[None]
 
 
-def _by_class(shares: Any) -> dict[int, float]:
-    """Return percentages by label, background as -1, absent classes left out."""
+def _present(shares: Float[np.ndarray, " c"]) -> dict[int, float]:
+    """Return percentages by label, background as -1; absent classes are left out."""
     return {c - 1: float(100 * v) for c, v in enumerate(shares) if v == v}

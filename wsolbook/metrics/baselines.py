@@ -1,9 +1,9 @@
-"""Maps that never looked at the picture: what a method must beat before its numbers mean anything."""
+"""The map that never looked at the picture: what a method must beat before its numbers mean anything."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -30,22 +30,3 @@ def center_gaussian(size: int | tuple[int, int] = 224, width: float = 0.25) -> F
     x = (torch.arange(breadth, dtype=torch.float64) - (breadth - 1) / 2) / (width * breadth)
     bell = torch.exp(-(y[:, None] ** 2 + x[None] ** 2) / 2)
     return bell / bell.max()
-
-
-def center_box(size: int | tuple[int, int], share: float = 0.5) -> Int[Tensor, "4"]:
-    """Return the box around the center that covers a share of the picture, with the picture's aspect.
-
-    Args:
-        size: height and width in pixels; one number means a square.
-        share: of the area, in (0, 1].
-
-    Raises:
-        ValueError: when `share` is out of range.
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"share must lie in (0, 1], got {share}")
-    height, width = (size, size) if isinstance(size, int) else size
-    side = share**0.5
-    w, h = max(1, round(side * width)), max(1, round(side * height))
-    x, y = (width - w) // 2, (height - h) // 2
-    return torch.tensor([x, y, x + w - 1, y + h - 1])

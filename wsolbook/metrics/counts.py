@@ -1,7 +1,8 @@
 """What every metric is: integer counts summed over images, and a number computed from the sums.
 
 Sums do not care about the order of images, about batches, or about which process saw which image. Integers
-keep that exact: two processes and one give the same number to the last digit.
+keep that exact: two processes and one give the same number to the last digit. Average precision alone ranks
+all images, so it keeps their scores, which are joined instead of added.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wsolbook.distributed import sum_over_processes
 from wsolbook.maps import require_finite
 
 C = TypeVar("C", bound="Counts")
@@ -22,8 +22,8 @@ class Counts:
     """Base of the metrics.
 
     Attributes:
-        state: named integer tensors. Adding the states of two metrics is the state of all their images.
-        settings: what must agree before two states may be added.
+        state: named tensors: integer counts, which add up over images, or floats, one row an image.
+        settings: what must agree before two states may be merged.
     """
 
     def __init__(self, settings: dict[str, Any], state: dict[str, Tensor]) -> None:
@@ -35,34 +35,27 @@ class Counts:
         """Number of images counted so far."""
         return int(self.state["images"])
 
-    def merge(self: C, other: C) -> C:
-        """Add the counts of another metric of the same kind and settings to this one, and return this one.
+    def merge(self: C, *others: C) -> C:
+        """Add the images of other metrics of the same kind and settings to this one, and return this one.
 
         Raises:
-            ValueError: when the two do not count the same thing.
+            ValueError: when they do not count the same thing.
         """
-        if type(self) is not type(other) or self.settings != other.settings:
-            raise ValueError(
-                f"cannot merge {type(other).__name__}{other.settings} "
-                f"into {type(self).__name__}{self.settings}"
-            )
-        for name, counts in other.state.items():
-            self.state[name] += counts
+        for other in others:
+            if type(self) is not type(other) or self.settings != other.settings:
+                raise ValueError(
+                    f"cannot merge {type(other).__name__}{other.settings} "
+                    f"into {type(self).__name__}{self.settings}"
+                )
+        for name, mine in self.state.items():
+            theirs = [other.state[name] for other in others]
+            self.state[name] = torch.cat([mine, *theirs]) if mine.is_floating_point() else sum(theirs, mine)
         return self
 
     def require_images(self) -> None:
         """Raise a ValueError if nothing has been counted."""
         if self.images == 0:
             raise ValueError(f"{type(self).__name__} has counted no image: the data set is empty")
-
-
-def reduce(metric: C) -> C:
-    """Sum a metric over all processes, in place, and return it.
-
-    Call it once, after the last update, on every process, each of which counted its own share of the images.
-    """
-    metric.state = {name: sum_over_processes(metric.state[name]) for name in sorted(metric.state)}
-    return metric
 
 
 def require_unit_range(maps: Float[Tensor, "*n h w"]) -> None:

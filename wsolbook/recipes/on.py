@@ -16,7 +16,7 @@ from wsolbook.data.augment import AUGMENTATIONS
 from wsolbook.data.sampling import evaluation_batches
 from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
-from wsolbook.evaluation.measure import Center, device_of, measure, measure_seeds
+from wsolbook.evaluation import Center, FromNetwork, measure, measure_seeds
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics import best_threshold, part_coverage
 from wsolbook.types import Localizer, Samples
@@ -133,17 +133,11 @@ def _held_out(n: int, preset: str, size: int) -> critters.Critters:
     return critters.Critters(n, preset, size, 0, "val")
 
 
-@torch.no_grad()
 def coverage(model: Localizer, data: critters.Critters) -> dict[str, float]:
     """Return the share of each part above the best threshold of the set, in percent."""
-    device = device_of(model)
-    raw = torch.cat(
-        [
-            model.maps(b.images.to(device), b.labels.argmax(1, keepdim=True).to(device))[:, 0].cpu()
-            for b in evaluation_batches(data, 100)
-        ]
-    )
-    maps = normalize(resize(raw.float(), data.masks.shape[-1]))
+    look = FromNetwork(model)
+    raw = torch.cat([said.values for batch in evaluation_batches(data, 100) for said in look(batch)])
+    maps = normalize(resize(raw, data.masks.shape[-1]))
     shares = part_coverage(maps, data.parts, best_threshold(maps, data.masks))
     return {part: 100 * share for part, share in shares.items()}
 

@@ -1,0 +1,44 @@
+"""How `wsolbook maps` and `wsolbook evaluate` are told which pictures to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wsolbook.types import Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesOptions:
+    """Which pictures.
+
+    Attributes:
+        data: which data set.
+        root: its folder.
+        split: which list.
+        number: how many critters.
+        preset: which world of critters.
+        seed: of the critters.
+    """
+
+    data: Literal["critters", "voc2012", "cub", "ilsvrc2012", "folder"] = "critters"
+    root: Path = Path("data")
+    split: str = "val"
+    number: int = 1000
+    preset: str = "single"
+    seed: int = 0
+
+    def open(self, split: str, **view: Any) -> Samples:
+        """Open a list of the data set in its evaluation view; critters have only one."""
+        if self.data == "critters":
+            from wsolbook.data.critters import Critters
+
+            return Critters(self.number, self.preset, seed=self.seed, split=split)
+        from wsolbook.data.sets import open_split
+
+        return open_split(self.data, self.root, split, **view)
+
+    def at_once(self, wanted: int, view: str) -> int:
+        """Return how many pictures fit into a batch: one, where their sizes differ."""
+        return 1 if view == "original" and self.data != "critters" else wanted

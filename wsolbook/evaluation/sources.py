@@ -1,0 +1,122 @@
+"""Where maps come from: a network, a folder of saved maps, or nobody who looked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from wsolbook.evaluation.picture import Prediction
+from wsolbook.evaluation.saved import find_file, read_maps
+from wsolbook.maps import multi_scale
+from wsolbook.metrics.baselines import center_gaussian
+from wsolbook.types import Batch, Localizer
+
+Source = Callable[[Batch], list[Prediction]]
+
+
+@dataclass(frozen=True)
+class FromNetwork:
+    """The maps that a network itself gives, a batch at a time, on its device.
+
+    Attributes:
+        model: in evaluation mode; a classifier without maps of its own gives class activation maps.
+        guesses: number of best guesses, whose maps come first.
+        labels: whether the classes that the labels name follow, as far as they are not among the guesses.
+        logits: whether the class scores are wanted too.
+        scales: factors of the size; maps are averaged over them.
+        flip: also average over mirrored pictures.
+        name: for messages.
+    """
+
+    model: Localizer | nn.Module
+    guesses: int = 0
+    labels: bool = True
+    logits: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    name: str = "the network"
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> list[Prediction]:
+        """Return what the network says about each picture."""
+        images = batch.images.to(device_of(self.model))
+        logits = self.model(images).float().cpu() if self.guesses or self.logits else None
+        scores = logits if logits is not None else [None] * len(batch)
+        classes = [self._classes(*each) for each in zip(batch.labels, scores, strict=True)]
+        # All pictures get as many maps as the one with the most classes, at least one; the rest is cut again.
+        filled = pad_sequence([*classes, torch.zeros(1, dtype=torch.long)], batch_first=True)[:-1]
+        maps = self._maps(images, filled.to(images.device)).float().cpu()
+        return [
+            Prediction(values[: len(own)], own, score, f"{self.name}, picture {index}")
+            for values, own, score, index in zip(maps, classes, scores, batch.index.tolist(), strict=True)
+        ]
+
+    def _classes(self, labels: Float[Tensor, " c"], logits: Float[Tensor, " c"] | None) -> Int[Tensor, " k"]:
+        """Return the classes of the maps of one picture."""
+        present = labels.nonzero().flatten() if self.labels else torch.zeros(0, dtype=torch.long)
+        if not self.guesses or logits is None:
+            return present
+        guessed = logits.topk(min(self.guesses, len(logits))).indices
+        return torch.cat([guessed, present[~torch.isin(present, guessed)]])
+
+    def _maps(
+        self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n k"]
+    ) -> Float[Tensor, "n k u v"]:
+        def own(seen: Float[Tensor, "n 3 u v"]) -> Float[Tensor, "n k s t"]:
+            if isinstance(self.model, Localizer):
+                return self.model.maps(seen, classes)
+            from wsolbook.cam import cam
+
+            return cam(self.model, seen, classes).values
+
+        if self.scales == (1.0,) and not self.flip:
+            return own(images)
+        return multi_scale(own, images, self.scales, self.flip)
+
+
+class FromFolder:
+    """Maps in files, each named after its picture.
+
+    Args:
+        folder: of the files.
+        names: of the pictures, in the order of the data set (see `file_names`).
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is not a folder of maps")
+        self.folder, self.names = folder, names
+
+    def __call__(self, batch: Batch) -> list[Prediction]:
+        """Read the maps of each picture."""
+        return [read_maps(find_file(self.folder, self.names[i])) for i in batch.index.tolist()]
+
+
+class Center:
+    """The localizer that guesses the center of every picture: what a network must beat."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+        """Return no opinion."""
+        return images.new_zeros(len(images), self.classes)
+
+    def maps(self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n k"]) -> Float[Tensor, "n k h w"]:
+        """Return the same Gaussian for every class."""
+        return center_gaussian((images.shape[-2], images.shape[-1])).float().expand(*classes.shape, -1, -1)
+
+
+def device_of(model: Localizer | nn.Module) -> torch.device:
+    """Return where a network is; the CPU for a localizer without parameters."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((p.device for p in parameters), torch.device("cpu"))
