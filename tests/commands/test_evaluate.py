@@ -9,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from wsolbook import cli
+from wsolbook import backbones, cli
+from wsolbook.cam import cam
 from wsolbook.data.critters import Critters
 from wsolbook.evaluation import frame_boxes, frame_maps, frame_masks
 from wsolbook.evaluation.saved import write_maps
+from wsolbook.methods import METHODS, save
 from wsolbook.metrics import BoxAccuracy, PixelAP
+from wsolbook.types import Network
 
 N = 12
 
@@ -134,16 +137,73 @@ def test_thresholds_from_a_small_split(folders, tmp_path, capsys):
 
 
 def test_a_network_instead_of_a_folder(critters, tmp_path, capsys):
-    from wsolbook import backbones
-
     network = backbones.build("tiny", classes=8).eval()
-    backbones.save(network, tmp_path / "tiny.safetensors")
+    save(network, tmp_path / "tiny.safetensors")
     evaluate(capsys, "--weights", tmp_path / "tiny.safetensors", "--thresholds", 20, "--out", tmp_path)
     batch = critters.batch(range(N))
     metric = BoxAccuracy(20)
     raw = network.maps(batch.images, batch.labels.argmax(1))
     metric.update(frame_maps(raw), [frame_boxes(b, (64, 64)) for b in batch.boxes])
     assert report(tmp_path)["results"][0]["values"]["MaxBoxAccV2"] == pytest.approx(metric.compute()["v2"])
+
+
+class Colors(Network):
+    """A method whose maps are not class activation maps: the brightness of one color, in quarters."""
+
+    method = "colors"
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.settings = {"classes": classes}
+        self.features = torch.nn.Conv2d(3, 4, 3, stride=2)
+        self.linear = torch.nn.Linear(4, classes)
+
+    def forward(self, images):
+        return self.linear(self.features(images).mean((2, 3)))
+
+    def maps(self, images, classes):
+        return (
+            4 * images[torch.arange(len(images))[:, None], classes % 3]
+        ).round() / 4  # float16 can hold it
+
+
+@pytest.mark.parametrize("metric", ["box", "pxap", "miou"])
+def test_both_commands_use_the_maps_of_the_method_itself(metric, critters, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(METHODS, "colors", Colors)
+    torch.manual_seed(0)
+    save(network := Colors(8).eval(), weights := tmp_path / "colors.safetensors")
+    options = ["--metric", metric, "--thresholds", 20, "--out", tmp_path]
+    evaluate(capsys, "--weights", weights, *options)
+    of_network = report(tmp_path)["results"][0]["values"]
+    assert (
+        cli.main(["maps", "--number", str(N), "--weights", str(weights), "--out", str(tmp_path / "maps")])
+        == 0
+    )
+    evaluate(capsys, "--maps", tmp_path / "maps", *options)
+    assert report(tmp_path)["results"][0]["values"] == of_network
+
+    labels = critters.labels[:N].argmax(1, keepdim=True)
+    images = critters.batch(range(N)).images
+    for i, raw in enumerate(cam(network, images, labels).values):
+        write_maps(tmp_path / "cam", f"{i:06d}", raw)
+    evaluate(capsys, "--maps", tmp_path / "cam", *options)
+    assert report(tmp_path)["results"][0]["values"] != of_network
+
+
+def test_guesses_of_a_network_are_boxed(critters, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(METHODS, "colors", Colors)
+    torch.manual_seed(0)
+    save(network := Colors(8).eval(), weights := tmp_path / "colors.safetensors")
+    evaluate(capsys, "--weights", weights, "--metric", "loc", "--out", tmp_path)
+    batch = critters.batch(range(N))
+    with torch.no_grad():
+        guesses = network(batch.images).topk(5).indices
+    wrong = (guesses != batch.labels.argmax(1, keepdim=True)).all(1).double()
+    written = report(tmp_path)
+    assert written["title"] == "loc on critters, val, an error: lower is better"
+    assert written["results"][0]["values"]["top5_cls"] == pytest.approx(100 * float(wrong.mean()))
+    assert 0 < wrong.sum() < N
+    assert "gt_known" in written["results"][0]["values"]
 
 
 def test_wrong_options_and_files(folders, tmp_path, capsys):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from toys import ToyNet, ToySamples
 
-from wsolbook import backbones, cli
-from wsolbook.commands.maps import Maps, compute, shard, write
+from wsolbook import backbones, cli, methods
+from wsolbook.commands.maps import Maps, shard, write
+from wsolbook.evaluation import FromNetwork
 from wsolbook.evaluation.saved import read_maps
 
 
@@ -54,11 +55,10 @@ def test_bytes_are_scaled_by_min_and_max(tmp_path):
         assert content["classes"].tolist() == ranked.tolist()
 
 
-def test_scales_and_mirrors_are_averaged(tmp_path):
+def test_scales_and_mirrors_are_averaged():
     net, batch = Wide(ToyNet().eval()), ToySamples(1).batch([0])
-    chosen = options(tmp_path, scales=(1.0, 2.0), flip=True)
-    ((values, classes),) = compute(net, batch.images, batch.labels, chosen)
-    label = classes[None]
+    (said,) = FromNetwork(net, scales=(1.0, 2.0), flip=True)(batch)
+    label = said.classes[None]
     big = torch.nn.functional.interpolate(batch.images, scale_factor=2, mode="bilinear")
     views = [
         net.maps(batch.images, label),
@@ -68,7 +68,7 @@ def test_scales_and_mirrors_are_averaged(tmp_path):
     ]
     size = (4, 4)
     expected = torch.stack([torch.nn.functional.interpolate(v, size, mode="bilinear") for v in views]).mean(0)
-    torch.testing.assert_close(values, expected[0])
+    torch.testing.assert_close(said.values, expected[0])
 
 
 def test_shards_cover_the_set_and_what_is_there_is_left_out(tmp_path):
@@ -112,7 +112,7 @@ def test_all_faults_at_once_and_nothing_created(tmp_path, capsys):
 
 def test_the_command_writes_the_maps_of_critters(tmp_path, capsys):
     net = backbones.build("tiny", classes=8)
-    backbones.save(net, tmp_path / "net.safetensors")
+    methods.save(net, tmp_path / "net.safetensors")
     arguments = ["--weights", str(tmp_path / "net.safetensors"), "--out", str(tmp_path / "out")]
     assert cli.main(["maps", *arguments, "--number", "3"]) == 0
     assert "3 of 3 pictures written" in capsys.readouterr().out

@@ -9,8 +9,8 @@ from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork
 __all__ = [
     "Center",
     "FromFolder",
-    "Interval",
     "FromNetwork",
+    "Interval",
     "PerImage",
     "Tally",
     "evaluate",
