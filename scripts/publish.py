@@ -26,8 +26,8 @@ from wsolbook import __version__
 BRANCH = "main"
 # What Colab ships. A chapter leaves these alone: replacing torch or numpy under a running kernel breaks it.
 COLAB_SHIPS = {
-    "accelerate", "jinja2", "matplotlib", "numba", "numpy", "packaging", "pillow", "safetensors", "torch",
-    "torchvision", "tqdm",
+    "accelerate", "filelock", "jinja2", "matplotlib", "numba", "numpy", "packaging", "pillow", "safetensors",
+    "torch", "torchvision", "tqdm",
 }  # fmt: skip
 ENVIRONMENT = """\
 # For conda and Binder. Written by `make publish` from pyproject.toml; edit that one.

@@ -110,7 +110,7 @@ def test_newest_and_best_checkpoints_stay(config, tmp_path):
 def test_two_runs_cannot_share_a_folder(config, tmp_path):
     with (
         Run(tmp_path / "run").open({}),
-        pytest.raises(OSError, match="is in use by process"),
+        pytest.raises(OSError, match="run is in use by another process"),
     ):
         train(ToyNet(), ToySamples(), config, run=tmp_path / "run", resume="auto")
 

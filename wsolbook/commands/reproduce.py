@@ -13,7 +13,7 @@ from wsolbook import results
 from wsolbook.distributed import rank_and_world
 from wsolbook.files import write_json
 from wsolbook.recipes import RECIPES, Recipe, named, seeds
-from wsolbook.training.interrupt import EXIT_STOPPED, Stopped
+from wsolbook.training.faults import EXIT_STOPPED, Stopped
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from wsolbook.distributed import rank_and_world
 from wsolbook.recipes import Recipe, named
 from wsolbook.training.config import plain
 from wsolbook.training.estimate import memory, readable
-from wsolbook.training.interrupt import EXIT_STOPPED, Stopped
+from wsolbook.training.faults import EXIT_STOPPED, Stopped
 from wsolbook.training.loop import train as run_training
 from wsolbook.training.optim import parameter_groups
 

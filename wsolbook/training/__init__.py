@@ -2,11 +2,10 @@
 
 from wsolbook.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from wsolbook.training.config import ConfigError, TrainConfig
-from wsolbook.training.faults import NonFiniteLossError
-from wsolbook.training.history import History
-from wsolbook.training.interrupt import Stopped
+from wsolbook.training.faults import NonFiniteLossError, Stopped
 from wsolbook.training.loop import train
 from wsolbook.training.optim import Optim
+from wsolbook.training.run import History
 from wsolbook.training.schedule import Schedule
 
 __all__ = [

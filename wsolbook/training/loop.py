@@ -26,14 +26,10 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
-from wsolbook.training.devices import build_accelerator
-from wsolbook.training.history import History
-from wsolbook.training.interrupt import Interrupt, Stopped
-from wsolbook.training.pictures import write_pictures
 from wsolbook.training.provenance import provenance
-from wsolbook.training.run import Run
+from wsolbook.training.run import History, Run, write_pictures
 from wsolbook.training.schedule import factor
-from wsolbook.training.step import Stepper
+from wsolbook.training.step import Stepper, build_accelerator
 from wsolbook.types import Batch, Localizer, Samples, Trainable
 
 M = TypeVar("M", bound=Trainable)
@@ -111,7 +107,7 @@ class _Training:
         self.masks = with_masks(len(data), model.supervision.masks, config.seed)
         self.plain = plain(config)
         self.history = History()
-        self.interrupt = Interrupt()
+        self.interrupt = faults.Interrupt()
         self.stopping = False  # agreed on by all processes, unlike a signal
         self.passed_over: list[str] = []
         self.seen, self.clock = 0, time.perf_counter()
@@ -191,7 +187,7 @@ class _Training:
         if self.stopping:
             self._save()
             self._log("stopped", step=step)
-            raise Stopped(f"stopped after step {step} of {self.total}; go on with --resume auto")
+            raise faults.Stopped(f"stopped after step {step} of {self.total}; go on with --resume auto")
         if step == 0:
             return
         better = self._due(config.evaluate_every * self.per_epoch) and self._evaluate()

@@ -1,17 +1,57 @@
-"""The folder of a run: config, log, checkpoints, and a lock so that two runs cannot share it."""
+"""What a training leaves: the history it returns, and the folder of its run."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from wsolbook.files import write_json
+import filelock
+import torch
+
+from wsolbook.data.transforms import from_network
+from wsolbook.files import atomic, write_json
+from wsolbook.types import Localizer, Samples
+
+
+@dataclass
+class History:
+    """Losses and evaluations by optimizer step.
+
+    Attributes:
+        losses: sum of the loss terms at each step of this call.
+        terms: each loss term at each step of this call.
+        evaluations: metrics with the `step` they were measured at, over the whole run.
+        step: number of optimizer steps done over the whole run.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    evaluations: list[dict[str, int | float]] = field(default_factory=list)
+    step: int = 0
+
+    def add(self, terms: dict[str, float]) -> None:
+        """Count a step with its loss terms."""
+        self.step += 1
+        self.losses.append(sum(terms.values()))
+        for name, value in terms.items():
+            self.terms.setdefault(name, []).append(value)
+
+    @property
+    def final(self) -> dict[str, int | float]:
+        """The last evaluation; empty when there was none."""
+        return self.evaluations[-1] if self.evaluations else {}
+
+    def best_step(self, metric: str) -> int | None:
+        """Return the first step at which `metric` was largest; None where it was never measured."""
+        measured = [e for e in self.evaluations if math.isfinite(e.get(metric, math.nan))]
+        return int(max(measured, key=lambda e: e[metric])["step"]) if measured else None
 
 
 class Run:
@@ -24,7 +64,7 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.checkpoints = self.folder / "checkpoints"
-        self._lock: IO[str] | None = None
+        self._lock = filelock.FileLock(self.folder / "lock", timeout=0)
         self._log: IO[str] | None = None
         self._events: Any = None
 
@@ -40,7 +80,10 @@ class Run:
             OSError: when another process holds the folder, naming it, or the folder cannot be written.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder / "lock")
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise BlockingIOError(f"run folder {self.folder} is in use by another process") from None
         try:
             write_json(self.folder / "config.json", about)
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as self._log:
@@ -52,8 +95,8 @@ class Run:
         finally:
             if self._events:
                 self._events.close()
-            self._lock.close()
-            self._lock = self._log = self._events = None
+            self._log = self._events = None
+            self._lock.release()
 
     def log(self, event: str, **values: Any) -> None:
         """Append one record to log.jsonl, flushed so that it survives whatever comes next."""
@@ -78,24 +121,23 @@ def read_log(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
-def _lock(path: Path) -> IO[str]:
-    """Lock a file until it is closed; the system lets go of it also when the process is killed."""
-    handle = path.open("a+", encoding="utf-8")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
+@torch.no_grad()
+def write_pictures(
+    path: str | os.PathLike[str], model: Localizer, data: Samples, device: torch.device, count: int = 8
+) -> None:
+    """Write a PNG of the first samples under their maps, one class each, as the model sees them now."""
+    import matplotlib.pyplot as plt
 
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
+    from wsolbook.show.figures import overlay, show_images
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
-        raise BlockingIOError(f"run folder {path.parent} is in use by process {holder}") from None
-    handle.truncate(0)
-    handle.write(f"{os.getpid()}\n")
-    handle.flush()
-    return handle
+    batch = data.batch(range(min(count, len(data))))
+    classes = batch.labels.argmax(1)
+    maps = model.maps(batch.images.to(device), classes.to(device)).float().cpu()
+    pictures = from_network(batch.images)
+    figure = show_images(
+        [overlay(picture, heat) for picture, heat in zip(pictures, maps, strict=True)],
+        [data.classes[c] for c in classes],
+    )
+    with atomic(path) as temporary:
+        figure.savefig(temporary)
+    plt.close(figure)

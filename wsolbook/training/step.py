@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from accelerate.state import AcceleratorState
+from torch import Tensor, distributed, nn
 
 from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up
@@ -17,6 +18,14 @@ from wsolbook.training import faults
 from wsolbook.training.config import TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
 from wsolbook.types import Batch, Trainable
+
+
+def build_accelerator(config: TrainConfig) -> Accelerator:
+    """Return the accelerator of this process; device and precision may differ from an earlier training's."""
+    # accelerate keeps one state a process, and a notebook trains more than once.
+    AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
+    precision = "no" if config.precision == "fp32" else config.precision
+    return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
 
 
 class Stepper:
