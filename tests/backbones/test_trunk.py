@@ -11,6 +11,7 @@ from torchvision import models
 
 from wsolbook.backbones import BACKBONES, build, build_trunk, start, tapped
 from wsolbook.backbones.strides import SameConv2d, use_same_padding
+from wsolbook.backbones.weights import rename, transfer
 from wsolbook.methods import save
 
 SIDES = {  # of the maps at the end of each stage, for 224 and for 321 pixels
@@ -217,6 +218,30 @@ def test_a_method_starts_from_a_classifier_with_other_layers(tmp_path):
     assert torch.equal(ours.features[10].weight, donor.features[10].weight)
     again = build("alexnet", classes=4, weights=tmp_path / "cam.safetensors")
     assert again.new_parameters() == []
+
+
+class WithClassifier(nn.Module):
+    """AlexNet whose fully connected layers stay, but for the classes."""
+
+    def __init__(self, trunk):
+        super().__init__()
+        self.features = trunk
+        self.classifier = nn.ModuleDict({"4": nn.Linear(4096, 4096), "6": nn.Linear(4096, 3)})
+
+
+def test_fully_connected_layers_are_taken_over_where_they_fit():
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in models.alexnet().state_dict().items()}
+    theirs = {key: torch.full((1,), float(i)).expand(shape) for i, (key, shape) in enumerate(shapes.items())}
+    ours = WithClassifier(build_trunk("alexnet"))
+    fresh = transfer(ours, ours.features, rename(theirs, ours.features.keys), "the file")
+    assert fresh == {"classifier.6.weight", "classifier.6.bias"}
+    for key in shapes.keys() & ours.state_dict().keys() - fresh:
+        assert torch.equal(ours.state_dict()[key], theirs[key]), key
+    cut = WithClassifier(build_trunk("alexnet").upto("conv4"))  # where they were trained on other maps
+    fresh = transfer(cut, cut.features, rename(theirs, cut.features.keys), "the file")
+    assert {key.partition(".")[0] for key in fresh} == {"classifier"}
+    assert len(fresh) == 4
 
 
 def test_padding_replaces_layers_inside_stages():

@@ -9,7 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def freeze_layers(features: nn.Module, count: int) -> None:
-    """Stop the first `count` parts of a feature extractor from learning."""
+    """Stop the first `count` parts of a feature extractor from learning.
+
+    Of a trunk whole stages are frozen by `trunk.upto("conv2").requires_grad_(False)`.
+    """
     for part in list(features.children())[:count]:
         part.requires_grad_(False)
 
@@ -17,6 +20,7 @@ def freeze_layers(features: nn.Module, count: int) -> None:
 def freeze_norms(model: nn.Module) -> None:
     """Keep batch normalization as pre-training left it: stored statistics in training too, and no learning.
 
+    A layer is put back into evaluation mode before each pass, whatever `train` was told.
     Needed where batches are small, and for networks whose normalization was folded into the convolutions.
     """
     for layer in model.modules():

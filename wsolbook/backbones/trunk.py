@@ -8,6 +8,7 @@ A method makes one by `wsolbook.backbones.build_trunk`, keeps it as its `feature
                     trunk.upto("conv2").requires_grad_(False)
                     tapped(trunk, images, ("conv4", "conv5", "conv6"))
                     VGG-16 is build_trunk("vgg16_largefov").upto("conv5") with fc6 and fc7 of its own
+    GAIN            build_trunk("vgg16"), where pool5 and torchvision's `classifier` go on
     SeeNet          build_trunk("vgg16"): 512 maps of conv5_3, where three new convolutions begin
     ACoL            build_trunk("vgg16_largefov", dilation=False): pool4 and pool5 at stride 1
     DeepLab         build_trunk("vgg16_largefov"): up to pool5, where the average pool and fc6 begin, or
@@ -48,8 +49,8 @@ class Trunk(nn.Sequential):
         output_stride: pixels of the image for one position of the last feature maps.
         taps: the end of each stage, in forward order.
         keys: where parameters of a pre-trained state dict belong in a network whose `features` this trunk is:
-            the first prefix that fits a key is replaced; None drops the key. `"linear."` is the layer
-            after the pooling.
+            the first prefix that fits a key is replaced; None drops the key. `"features."` is the trunk,
+            other places are layers of the head, which a network may have or not.
         optional: names of layers of which a pre-trained state dict may know nothing, since they are new, or
             too much, since they are not here.
         identity: the feature maps already are class scores.
@@ -122,6 +123,8 @@ def tapped(
 ) -> dict[str, Float[Tensor, "n _ _ _"]]:
     """Return the feature maps at the end of several stages, from one pass that stops after the last of them.
 
+    Hooks on layers see the pass; those on the trunk itself do not.
+
     Raises:
         ValueError: when there is no such stage, naming those there are.
     """
@@ -160,5 +163,5 @@ def _require_stages(trunk: Trunk, stages: Collection[str]) -> None:
 
 
 def _headless(keys: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Drop the linear layer that was trained on the last feature maps of another trunk."""
-    return {prefix: None if place == "linear." else place for prefix, place in keys.items()}
+    """Drop the head, which was trained on other feature maps."""
+    return {old: new if new and new.startswith("features.") else None for old, new in keys.items()}

@@ -29,7 +29,7 @@ ALEXNET_TAPS = {
     "conv4": Tap("9", 256, 16),
     "conv5": Tap("11", 256, 16),
 }
-KEYS = {"classifier.": None, "features.": "features."}
+KEYS = {"classifier.": "classifier.", "features.": "features."}
 
 
 def vgg16(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:

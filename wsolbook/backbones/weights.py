@@ -100,8 +100,8 @@ def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str]) -> 
     """Begin with parameters from pre-training and return the names of those that stay as initialized.
 
     Args:
-        network: changed in place; its `features` is the trunk. Its layer `linear`, if it has one, is taken
-            over as well where it has the same shape.
+        network: changed in place; its `features` is the trunk. Layers of its head are taken over as well
+            where the weights have them, and in the same shape.
         trunk: says which parameters it needs and what they are called elsewhere.
         weights: `"imagenet"` downloads torchvision's; `"critters"` are those shipped for the tiny networks; a
             path to `.safetensors` or `.pth` has the names of the released parameters of this architecture,
@@ -153,10 +153,15 @@ def transfer(network: nn.Module, trunk: Trunk, state: Mapping[str, Tensor], sour
     """
     own = network.state_dict()
     optional = tuple(f"features.{layer}." for layer in trunk.optional)
-    head = [key for key in state if key.startswith("linear.")]
-    no_head = any(key not in own or own[key].shape != state[key].shape for key in head)
-    cut = {key for key in state if key.startswith(optional) and key not in own}
-    state = {key: value for key, value in state.items() if key not in cut and not (no_head and key in head)}
+    places = ("linear.", *trunk.keys.values())
+    head = tuple(place for place in places if place and not place.startswith("features."))
+    left_out = {  # whole layers, a bias never without its weight
+        key.rpartition(".")[0]
+        for key, value in state.items()
+        if (key.startswith(head) and (key not in own or own[key].shape != value.shape))
+        or (key.startswith(optional) and key not in own)
+    }
+    state = {key: value for key, value in state.items() if key.rpartition(".")[0] not in left_out}
     needed = [key for key in own if key.startswith("features.") and not key.startswith(optional)]
     missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
     unknown = list(state.keys() - own.keys())
