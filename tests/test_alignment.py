@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -120,3 +122,17 @@ def test_a_spot_is_found_where_it_is():
     assert peak == (64, 96)
     tiled = divmod(int(maps.resize(heat, 128).argmax()), 128)
     assert abs(tiled[0] - 64) >= 7
+
+
+def test_a_plain_call_from_another_thread_changes_no_grid():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.ReLU()).eval()
+    image = torch.zeros(1, 1, 16, 16)
+
+    def meanwhile(_module, _inputs, _output):
+        if threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=model, args=(image,))
+            other.start()
+            other.join()
+
+    model[1].register_forward_hook(meanwhile)
+    assert grid_of(model, "0", image, (8, 8)) == Grid((2.0, 2.0), (0.0, 0.0))

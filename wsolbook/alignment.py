@@ -65,7 +65,7 @@ def grid_of(model: nn.Module, layer: str, images: Float[Tensor, "n c h w"], cell
             model(pixels)
     finally:
         hook.remove()
-    found = getattr(seen[-1], "grid", None)
+    found = next((output.grid for output in reversed(seen) if hasattr(output, "grid")), None)
     spans = (found.step[i] * cells[i] / size[i] for i in (0, 1)) if found else ()
     return found if found and all(0.6 < span < 1.4 for span in spans) else tiling(size, cells)
 
