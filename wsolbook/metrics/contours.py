@@ -19,22 +19,14 @@ through the foreground pixels around it, so its box is one pixel larger on each 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
-from numba import njit
+
+from wsolbook.compiled import compiled
 
 START, STOP, X0, Y0, X1, Y1, SIZE, FIRST = range(8)
-
-
-def compiled(function: Callable) -> Callable[..., Any]:
-    """Compile on the first call, keeping the machine code on disk where a folder for it can be written."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        return njit(nogil=True)(function)
 
 
 def outer(gray: UInt8[np.ndarray, "h w"]) -> Int[np.ndarray, "lives 8"]:

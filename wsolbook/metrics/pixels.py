@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from wsolbook.compiled import compiled
 from wsolbook.metrics.boxes import grid
-from wsolbook.metrics.contours import compiled
 from wsolbook.metrics.counts import Counts, require_thresholds, require_unit_range
 
 IGNORE = 255

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, Integer, UInt8
 from torch import Tensor
 
-from wsolbook.metrics.contours import compiled
+from wsolbook.compiled import compiled
 from wsolbook.metrics.counts import Counts, require_unit_range
 
 SWEEP = tuple(i / 100 for i in range(60))

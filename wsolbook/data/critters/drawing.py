@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 
-from wsolbook.metrics.contours import compiled
+from wsolbook.compiled import compiled
 
 # The points within a radius of a line: `(x0, y0, x1, y1, r0, r1, bend, swing0, swing1)`. It runs from
 # `(x0, y0)` with radius `r0` to `(x1, y1)` with radius `r1`; its middle is pushed sideways by `bend`; the

@@ -6,8 +6,8 @@ from typing import no_type_check
 
 import numpy as np
 
+from wsolbook.compiled import compiled
 from wsolbook.data.critters.drawing import record
-from wsolbook.metrics.contours import compiled
 
 # Row of the background, key of all noise, height of the horizon (0 top, 1 bottom), factors of the colors.
 SCENE = record("background noise", "horizon red green blue")

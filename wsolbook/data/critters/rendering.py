@@ -22,6 +22,7 @@ from wsolbook.data.critters.scenes import MOST, PARTS, Critter, Scene, Thing
 
 CHUNK = 16  # pictures that a thread draws in one go
 
+_Row = tuple[float | int, ...]  # the values of a record
 _BACKGROUND = {name: row for row, name in enumerate(BACKGROUNDS)}
 _PATTERN = {name: row for row, name in enumerate(PATTERNS)}
 _rgb = lru_cache(rgb)
@@ -130,12 +131,12 @@ _NO_COAT = (0.0,) * 10
 _NOTHING = (-1, *[0] * 7, *[0.0] * 10, *_NO_COAT)
 
 
-def _setting(scene: Scene) -> tuple:
+def _setting(scene: Scene) -> _Row:
     low, high = BACKGROUNDS[scene.background].horizon
     return (_BACKGROUND[scene.background], scene.noise, low + (high - low) * scene.horizon, *scene.tint)
 
 
-def _thing(t: Thing) -> tuple:
+def _thing(t: Thing) -> _Row:
     unit = t.scale / 2
     return (
         OBJECTS[t.kind], -1, 0, 0, 0, 0, 0, 0,
@@ -143,7 +144,7 @@ def _thing(t: Thing) -> tuple:
     )  # fmt: skip
 
 
-def _animal(c: Critter, owner: int, label: int) -> tuple[tuple, tuple]:
+def _animal(c: Critter, owner: int, label: int) -> tuple[_Row, _Row]:
     unit, angle = c.scale / 2, math.radians(c.angle)
     neck = PLANS[c.body.plan].neck
     dx, dy = unit * c.facing * neck[0], unit * neck[1]
