@@ -37,6 +37,7 @@ class World:
     """Measure the presets `single` and `multi`.
 
     Attributes:
+        presets: which of them; the other one's rows stay in the file.
         seeds: of training pictures, initialization and order; the held-out pictures are the same for all.
         object_scale, multi_scale: length of the animals in picture widths in `single` and in `multi`.
         body_cue: how often an animal wears its own species' body.
@@ -45,6 +46,7 @@ class World:
         out: the file.
     """
 
+    presets: tuple[str, ...] = ("single", "multi")
     seeds: tuple[int, ...] = (0, 1, 2)
     object_scale: tuple[float, float] = PRESETS["single"].object_scale
     multi_scale: tuple[float, float] = PRESETS["multi"].object_scale
@@ -137,12 +139,14 @@ def cam(model: Any, data: Critters) -> dict[str, float]:
 
 def main(options: World) -> None:
     """Train, measure, print and write."""
-    o, found = options, {}
+    o = options
+    found = json.loads(o.out.read_text(encoding="utf-8")) if o.out.is_file() else {}
     worlds = {
         "single": {"object_scale": o.object_scale, "body_cue": o.body_cue},
         "multi": {"object_scale": o.multi_scale, "body_cue": o.body_cue},
     }
-    for preset, knobs in worlds.items():
+    for preset in o.presets:
+        knobs = worlds[preset]
         held_out = Critters(o.held_out, preset, seed=0, split="val", **knobs)
         rows: dict[str, Any] = {"CAM": []}
         for seed in o.seeds:
@@ -160,9 +164,9 @@ def main(options: World) -> None:
         for name in ("center", "all of it", "true mask at 8x8"):
             print(preset, name, {key: round(value, 1) for key, value in rows[name].items()}, flush=True)
         found[preset] = knobs | rows
-    record = {"seeds": o.seeds, "n": o.n, "held_out": o.held_out, "epochs": o.epochs, **found}
+    found |= {"seeds": o.seeds, "n": o.n, "held_out": o.held_out, "epochs": o.epochs}
     with atomic(o.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

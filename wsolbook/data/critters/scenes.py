@@ -296,7 +296,7 @@ def _critter(world: World, dice: Dice, place: tuple[float, float], count: int, t
     if own:
         plan, pattern, coat = species.plan, species.pattern, species.coat
     scale = dice.between(*world.object_scale) * place[1]
-    room = max(0.05, 0.5 - 0.48 * scale) if count == 1 else 0.03
+    room = max(0.05, 0.55 - 0.48 * scale) if count == 1 else 0.05
     lacks, part = dice.chance(world.missing_part), dice.one_of(PARTS)
     together = 1 - 0.6 * world.overlap if count > 1 else 1.0
     body = Body(
@@ -309,7 +309,7 @@ def _critter(world: World, dice: Dice, place: tuple[float, float], count: int, t
     )
     x = 0.5 + place[0] * together + dice.between(-room, room)
     # What is near is larger and stands lower in the picture; some animals are small all the same.
-    y = min(min(0.5 + 0.48 * scale, 0.9) + dice.between(0, 0.19), 0.97)
+    y = dice.between(min(0.5 + 0.48 * scale, 0.9), 0.97)
     return Critter(
         species=name,
         body=body,
