@@ -41,7 +41,7 @@ from wsolbook.cam import cam
 from wsolbook.data import critters
 from wsolbook.data.transforms import to_network
 from wsolbook.show.figures import INK, overlay, show_images
-from wsolbook.training import Optim, Schedule, TrainConfig, train
+from wsolbook.training import Optim, Schedule, train
 
 here = wsolbook.setup()
 
@@ -58,22 +58,32 @@ here = wsolbook.setup()
 # that were trained on *other* species, and is fine-tuned on these eight.
 
 # %%
-train_set = critters.Critters(n=1500, split="train")
-test_set = critters.Critters(n=400, split="test")
-
-model = build("tiny", classes=8, weights="critters")
-settings = TrainConfig(
+train_set = critters.Critters(n=1500, size=here.size, split="train")
+test_set = critters.Critters(n=400, size=here.size, split="test")
+settings = here.config(
     epochs=2, batch_size=32, optim=Optim(lr=0.05), schedule=Schedule("cosine")
 )
-_ = train(model, train_set, settings, seed=here.seed)
+
+
+# %%
+def trained(seed):
+    """Train the network of this chapter; the seed decides all that is random in it."""
+    torch.manual_seed(seed)
+    model = build(here.backbone, classes=8, weights="critters").to(here.device)
+    train(model, train_set, settings, seed=seed)
+    return model
+
+
+models = [trained(seed) for seed in here.seeds]
+model = models[0]  # that of the figures
 
 # %%
 test = test_set.batch(range(len(test_set)))
-x, true = test.images, test.labels.argmax(1)
+x, true = test.images.to(here.device), test.labels.argmax(1)
 pictures = test_set.images / 255
 
 with torch.no_grad():
-    accuracy = (model(x).argmax(1) == true).float().mean()
+    accuracy = [(m(x).argmax(1).cpu() == true).float().mean() for m in models]
 check("accuracy on critters that it has never seen", accuracy, at_least=0.95)
 
 # %% [markdown]
@@ -83,15 +93,16 @@ check("accuracy on critters that it has never seen", accuracy, at_least=0.95)
 # stack, and lay it over the picture. To make it interesting we put two pictures side by side; a
 # {term}`fully convolutional network` takes any size.
 
-# %% mystnb={"figure": {"caption": "One forward pass of one network. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}, "image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows on both; the class activation map of fox, which glows on the fox; and that of frog, which glows on the frog."}}
+# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows on both; the class activation map of fox, which glows on the fox; and that of frog, which glows on the frog."}, "figure": {"caption": "One forward pass of one network. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
 words = ("fox", "frog")
 classes = [test_set.classes.index(word) for word in words]
 two = [pictures[int((true == c).nonzero()[0])] for c in classes]
 pair = torch.cat(two, dim=-1)
 
+z = to_network(pair)[None].to(here.device)
 with torch.no_grad():
-    activity = model.features(to_network(pair)[None])[0].mean(0)
-of_fox, of_frog = cam(model, to_network(pair)[None], torch.tensor([classes])).values[0]
+    activity = model.features(z)[0].mean(0)
+of_fox, of_frog = cam(model, z, torch.tensor([classes])).values[0]
 
 panels = [pair, *(overlay(pair, heat) for heat in (activity, of_fox, of_frog))]
 titles = ["picture", "mean activation", "CAM of “fox”", "CAM of “frog”"]
@@ -196,19 +207,20 @@ check_close("classify each position = CAM + bias", each_position, lifted)
 # evaluation protocol of {doc}`01_measuring_a_map` resizes first, and so do we.
 
 # %%
-raw = M[torch.arange(16), true[:16]]
-scaled_last = maps.normalize(maps.resize(raw, 64))
-scaled_first = maps.resize(maps.normalize(raw), 64)
+raw = M[torch.arange(16), true[:16]].cpu()
+scaled_last = maps.normalize(maps.resize(raw, here.size))
+scaled_first = maps.resize(maps.normalize(raw), here.size)
 
 peaks = scaled_last.amax((1, 2)), scaled_first.amax((1, 2))
 check_close("scaled last: every map reaches 1", peaks[0], torch.ones(16))
 check("scaled first: the lowest peak among 16", peaks[1].min(), at_most=0.999)
 
-# %% mystnb={"figure": {"caption": "From 8 \u00d7 8 numbers to evidence on the picture.", "name": "fig-cam-steps"}, "image": {"alt": "Four panels: a critter; its class activation map as eight by eight squares; the same map resized to the picture; and the map over the picture, glowing on the head."}}
+# %% mystnb={"image": {"alt": "Four panels: a critter; its class activation map as eight by eight squares; the same map resized to the picture; and the map over the picture, glowing on the head."}, "figure": {"caption": "From 8 \u00d7 8 numbers to evidence on the picture.", "name": "fig-cam-steps"}}
 i = 5
 photo = pictures[i].permute(1, 2, 0)
 panels = [photo, raw[i], scaled_last[i], overlay(pictures[i], raw[i])]
-titles = ["picture", "raw map, 8 × 8", "resized, then scaled", "over the picture"]
+grid = " × ".join(map(str, raw[i].shape))
+titles = ["picture", f"raw map, {grid}", "resized, then scaled", "over the picture"]
 figure, axes = plt.subplots(1, 4, figsize=(8.4, 2.4), layout="constrained")
 for axis, panel, title in zip(axes, panels, titles, strict=True):
     axis.imshow(panel, cmap="inferno")
@@ -280,13 +292,13 @@ print("equal boxes:", ours == [box_above(m, 0.2).tolist() for m in scaled_last])
 # %%
 from torchvision.models import get_model
 
-noise = torch.randn(1, 3, 64, 64)
+noise = torch.randn(1, 3, 64, 64, device=here.device)
 for name in ("resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1"):
-    r = cam(get_model(name, weights=None), noise, 7)
+    r = cam(get_model(name, weights=None).to(here.device), noise, 7)
     print(f"{name:14} {r.layer:12} {tuple(r.values.shape)}")
 
 try:
-    cam(get_model("vgg11", weights=None), noise)
+    cam(get_model("vgg11", weights=None).to(here.device), noise)
 except ValueError as refusal:
     print(refusal)
 
@@ -305,15 +317,20 @@ except ValueError as refusal:
 # %%
 from wsolbook.metrics import best_threshold, part_coverage
 
-found = cam(model, x, true)
-heat = maps.normalize(maps.resize(found.values[:, 0], 64))
-tau = best_threshold(heat, test.masks)
-coverage = part_coverage(heat, test_set.parts, tau)
+raw_maps = [cam(m, x, true).values[:, 0].cpu() for m in models]
+heats = [maps.normalize(maps.resize(r, here.size)) for r in raw_maps]
 
-check("share of the head above the threshold", coverage["head"], at_least=0.9)
-check("share of the body above the threshold", coverage["body"], at_most=0.6)
+# %%
+taus = [best_threshold(h, test.masks) for h in heats]
+both = zip(heats, taus, strict=True)
+coverage = [part_coverage(h, test_set.parts, t) for h, t in both]
+heat, tau = heats[0], taus[0]
 
-# %% mystnb={"figure": {"caption": "How much of each part remains above a rising threshold. The dashed line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}, "image": {"alt": "Four curves fall as the threshold rises from 0 to 1. The curve of the head stays near 1 much longer than those of body, limbs and background, which fall early and close together."}}
+heads, bodies = ([c[part] for c in coverage] for part in ("head", "body"))
+check("share of the head above the threshold", heads, at_least=0.9)
+check("share of the body above the threshold", bodies, at_most=0.6)
+
+# %% mystnb={"image": {"alt": "Four curves fall as the threshold rises from 0 to 1. The curve of the head stays near 1 much longer than those of body, limbs and background, which fall early and close together."}, "figure": {"caption": "How much of each part remains above a rising threshold. The dashed line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}}
 grid = torch.linspace(0, 1, 41)
 curves = [part_coverage(heat, test_set.parts, float(t)) for t in grid]
 
@@ -342,24 +359,25 @@ from wsolbook.metrics import part_evidence, part_importance, rank_agreement
 def drawn_without(part):
     """Draw the test pictures again, with one part of every animal gone."""
     scenes = [s.without(part) for s in test_set.scenes]
-    return to_network(critters.render(scenes, here.size).images)
+    return to_network(critters.render(scenes, here.size, here.device).images)
 
 
 without = {part: drawn_without(part) for part in critters.PARTS}
-importance = part_importance(model, x, without, true)
-fall = torch.stack([importance[part] for part in critters.PARTS], dim=1)
-evidence = part_evidence(heat, test_set.parts)
-agreement = rank_agreement(evidence, fall)
-
+importance = [part_importance(m, x, without, true) for m in models]
+falls = [torch.stack(list(i.values()), dim=1).cpu() for i in importance]
+evidence = [part_evidence(h, test_set.parts) for h in heats]
+agreement = [
+    rank_agreement(e, f).nanmean() for e, f in zip(evidence, falls, strict=True)
+]
 check("removing the head costs most, share of pictures",
-      (fall.argmax(1) == 0).float().mean(), at_least=0.9)
-check("mean rank agreement of map and cause", agreement.nanmean(), at_least=0.5)
+      [(f.argmax(1) == 0).float().mean() for f in falls], at_least=0.9)
+check("mean rank agreement of map and cause", agreement, at_least=0.5)
 
-# %% mystnb={"figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines their standard deviation.", "name": "fig-cam-cause"}, "image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head highest. Right, the fall of the true logit when the part is removed: head by far the highest."}}
+# %% mystnb={"image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head highest. Right, the fall of the true logit when the part is removed: head by far the highest."}, "figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines their standard deviation.", "name": "fig-cam-cause"}}
 figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.8), layout="constrained")
 sides = (
-    ("mean of the map over the part", evidence),
-    ("fall of the logit without the part", fall),
+    ("mean of the map over the part", evidence[0]),
+    ("fall of the logit without the part", falls[0]),
 )
 for axis, (title, value) in zip(axes, sides, strict=True):
     height, spread = value.nanmean(0), value.nan_to_num().std(0)
@@ -415,7 +433,8 @@ print(results.table(("three seeds", *columns), rows))
 #
 # The same method, the same code, real pictures: MobileNetV2 with ImageNet weights, fine-tuned with image labels on two small
 # subsets, 632 images of PASCAL VOC 2012 and ten species of CUB-200-2011. These runs need the photographs and a few
-# minutes per seed, so they too are read from `results/`. One warning: their learning rates and the stride of 16 pixels were settled
+# minutes per seed, so they too are read from `results/`; under the profile `real` ({doc}`../book/how_to_run`) this cell
+# trains and measures instead. One warning: their learning rates and the stride of 16 pixels were settled
 # after a look at one seed of these very pictures, so read them as a little kind to CAM. {term}`mAP` takes the place of the accuracy
 # where a picture has several labels.
 
@@ -424,12 +443,13 @@ columns = ("top-1", "mAP", "MaxBoxAcc", "MaxBoxAccV2", "PxAP", "seed mIoU")
 rows = []
 subsets = {"VOC, 632 images": "cam-voc632", "CUB, 10 species": "cam-cub10"}
 for name, run in subsets.items():
-    record = results.load(run)
+    record = here.result(run)
     ours = {c: results.spread(v) for c, v in record["metrics"].items()}
     center = {c: f"{v:.1f}" for c, v in record["center"].items()}
     rows.append((name, *(ours.get(c, "") for c in columns)))
     rows.append(("  center of the picture", *(center.get(c, "") for c in columns)))
-print(results.table(("three seeds", *columns), rows))
+seeds = "three seeds" if len(record["provenance"]["seeds"]) == 3 else "one seed"
+print(results.table((seeds, *columns), rows))
 
 # %% [markdown]
 # The photographs agree with the critters, and not with the abstract of the paper. After a few minutes of fine-tuning, the birds
@@ -462,14 +482,15 @@ explorer
 # **It cannot count.** Two animals of one species share one map. If their blobs touch, they are one component; if not,
 # the rule of the largest component drops one of them.
 
-# %% mystnb={"figure": {"caption": "Two foxes, one map, one box.", "name": "fig-cam-count"}, "image": {"alt": "Two foxes side by side. The class activation map glows on both heads; the box of the largest component surrounds only one of them."}}
+# %% mystnb={"image": {"alt": "Two foxes side by side. The class activation map glows on both heads; the box of the largest component surrounds only one of them."}, "figure": {"caption": "Two foxes, one map, one box.", "name": "fig-cam-count"}}
 from wsolbook.show.figures import draw_box
 
 fox = (true == classes[0]).nonzero()[:, 0]
 foxes = torch.cat([pictures[fox[0]], pictures[fox[1]]], dim=-1)
-both = cam(model, to_network(foxes)[None], classes[0]).values[0, 0]
+z = to_network(foxes)[None].to(here.device)
+both = cam(model, z, classes[0]).values[0, 0].cpu()
 figure = show_images([foxes, overlay(foxes, both)], columns=2, width=3)
-box = box_above(maps.normalize(maps.resize(both, (64, 128))), 0.5)
+box = box_above(maps.normalize(maps.resize(both, foxes.shape[1:])), 0.5)
 draw_box(figure.axes[1], box, INK["prediction"])
 plt.show()
 
@@ -512,7 +533,7 @@ plt.show()
 # %% tags=["solution"]
 from wsolbook.metrics import box_iou
 
-by_max = maps.normalize(maps.resize(found.values[:, 0], 64), "max")
+by_max = maps.normalize(maps.resize(raw_maps[0], here.size), "max")
 hit = {
     level: sum(
         float(box_iou(box_above(m, level)[None], b).max()) >= 0.5
