@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from wsolbook.evaluation import Center, FromFolder, FromNetwork, evaluate, measure, measure_seeds
+from wsolbook.evaluation import Center, FromFolder, FromNetwork, evaluate
 from wsolbook.evaluation.saved import write_maps
-from wsolbook.evaluation.tasks import Boxes, Pixels, Seeds
+from wsolbook.evaluation.tasks import Boxes, MultiLabel, Pixels, Seeds
 from wsolbook.metrics import center_gaussian
 from wsolbook.types import Batch
 
@@ -41,17 +41,25 @@ class Perfect:
         return (masks[:, None] == classes[:, :, None, None] + 1).float()
 
 
+def measure(model, batch_size=32):
+    tasks = [MultiLabel(2), Boxes(), Boxes(contours="largest"), Pixels()]
+    tallies = evaluate(FromNetwork(model, logits=True), Drawn(), tasks, batch_size=batch_size)
+    return {tally.task.headline: tally.task.score(tally.total) for tally in tallies}
+
+
 def test_perfect_maps_score_100_and_the_center_does_not():
-    found = measure(Perfect(), Drawn(), multi_label=True)
+    found = measure(Perfect())
     assert found == {"mAP": 100, "MaxBoxAccV2": 100, "MaxBoxAcc": 100, "PxAP": 100}
-    center = measure(Center(2), Drawn(), multi_label=True)
+    center = measure(Center(2))
     # Only the box in the middle of picture 1 overlaps a centered one by more than half.
     assert center["MaxBoxAcc"] == pytest.approx(100 / 3)
-    assert measure(Perfect(), Drawn(), multi_label=True, batch_size=1) == found
+    assert measure(Perfect(), batch_size=1) == found
 
 
 def test_perfect_seeds_score_100():
-    assert measure_seeds(Perfect(), Drawn()) == {"seed mIoU": 100, "background score": 0.0}
+    (seeds,) = evaluate(FromNetwork(Perfect()), Drawn(), [Seeds(2)], batch_size=1)
+    best = seeds.total.compute()
+    assert (best["miou"], best["score"]) == (100, 0)
 
 
 def test_a_folder_of_its_maps_scores_what_the_network_scores(tmp_path):

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from wsolbook.maps import normalize, resize
 from wsolbook.methods import METHODS
+from wsolbook.metrics import best_threshold, part_coverage
 from wsolbook.recipes import On, OnCritters, OnCub, OnIlsvrc, OnVoc, Recipe
 from wsolbook.training import ConfigError, Optim, train
 from wsolbook.types import Network
@@ -99,3 +101,16 @@ def test_several_species_a_picture_are_measured_as_such():
     assert data.multi_label
     assert data.metrics == ("mAP", "MaxBoxAccV2", "MaxBoxAcc", "PxAP")
     assert list(data.center()) == ["MaxBoxAccV2", "MaxBoxAcc", "PxAP"]
+
+
+def test_parts_are_covered_as_by_the_function_on_all_maps_at_once():
+    data = OnCritters(held_out=40, size=32)
+    pictures, model = data.testing(), Toy(data=data).model()
+    batch = pictures.batch(range(40))
+    with torch.no_grad():
+        raw = model.maps(batch.images, batch.labels.argmax(1, keepdim=True))[:, 0]
+    maps = normalize(resize(raw, 32))
+    expected = part_coverage(maps, pictures.parts, best_threshold(maps, pictures.masks))
+    found = data.evaluate(model)
+    for part, share in expected.items():
+        assert found[part] == pytest.approx(100 * share, abs=1e-9)

@@ -3,7 +3,6 @@
 from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
 from wsolbook.evaluation.loop import Tally, evaluate, over_processes
-from wsolbook.evaluation.measure import measure, measure_seeds
 from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork
 
 __all__ = [
@@ -17,8 +16,6 @@ __all__ = [
     "frame_boxes",
     "frame_maps",
     "frame_masks",
-    "measure",
-    "measure_seeds",
     "over_processes",
     "paired_bootstrap",
 ]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Num, UInt8
+from jaxtyping import Bool, Float, Int, Num, UInt8
 from torch import Tensor
 
 from wsolbook.evaluation.frame import frame_maps
@@ -26,6 +26,7 @@ class Truth:
         box_classes: the class of each box.
         mask: 0 background, class + 1, 255 ignore.
         blacklisted: whether its boxes were withdrawn.
+        parts: where each part of the object is, in drawn pictures.
     """
 
     size: tuple[int, int]
@@ -34,6 +35,7 @@ class Truth:
     box_classes: Int[Tensor, " m"] | None = None
     mask: UInt8[Tensor, "h w"] | None = None
     blacklisted: bool = False
+    parts: Bool[Tensor, "p h w"] | None = None
 
     def boxes_of(self, label: int) -> Num[Tensor, "_ 4"]:
         """Return the boxes of a class.
@@ -115,7 +117,7 @@ def truths(data: Samples, batch: Batch) -> Iterator[Truth]:
     Boxes are told apart by the data set's `box_classes`; without it, all are of the only label.
     """
     owners: Any = getattr(data, "box_classes", None)
-    withdrawn = getattr(data, "blacklisted", None)
+    withdrawn, parts = getattr(data, "blacklisted", None), getattr(data, "parts", None)
     for place, index in enumerate(batch.index.tolist()):
         labels = batch.labels[place].nonzero().flatten()
         boxes = batch.boxes[place] if batch.boxes is not None else None
@@ -128,4 +130,5 @@ def truths(data: Samples, batch: Batch) -> Iterator[Truth]:
             (batch.images.shape[-2], batch.images.shape[-1]), labels, boxes, box_classes,
             batch.masks[place] if batch.masks is not None else None,
             withdrawn is not None and bool(withdrawn[index]),
+            parts[index] if parts is not None else None,
         )  # fmt: skip

@@ -197,6 +197,37 @@ class Pixels(Task[PixelAP]):
         return "recall", "precision in percent", curve.recall, 100 * curve.precision
 
 
+class Parts(Task[PixelAP]):
+    """Share of each part that a map covers at the best threshold of the set, as `metrics.part_coverage`.
+
+    Parts are counted as classes, background as the last of them.
+    """
+
+    headline = "best IoU"
+
+    def __init__(self, thresholds: int = 1000) -> None:
+        self.empty = partial(PixelAP, thresholds)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, PixelAP]]:
+        if truth.parts is None:
+            raise ValueError("the data set has no parts to evaluate with")
+        values = normalize(resize(said.of(truth.labels), truth.size)).amax(0, keepdim=True)
+        areas = torch.cat([truth.parts, ~truth.parts.any(0, keepdim=True)])
+        for part, area in enumerate(areas):
+            metric = self.empty()
+            metric.update(values, torch.where(area, int(part < len(truth.parts)), 255).to(torch.uint8)[None])
+            yield part, metric
+
+    def values(self, metric: PixelAP) -> dict[str, float]:
+        threshold, iou = metric.best_threshold()
+        return {"best IoU": iou, "threshold": threshold}
+
+    def class_values(self, by_class: Mapping[int, PixelAP], total: PixelAP) -> dict[int, float]:
+        on = torch.from_numpy(total.edges >= total.best_threshold()[0])
+        pixels = {part: metric.state["scores"].sum(0).double() for part, metric in by_class.items()}
+        return {part: float(100 * counts[on].sum() / counts.sum()) for part, counts in pixels.items()}
+
+
 class Seeds(Task[SeedIoU]):
     """Mean IoU of maps as segmentation seeds, each divided by its maximum, at the best background score."""
 

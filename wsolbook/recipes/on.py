@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
-
 from wsolbook.data import critters
 from wsolbook.data.augment import AUGMENTATIONS
-from wsolbook.data.sampling import evaluation_batches
 from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
-from wsolbook.evaluation import Center, FromNetwork, measure, measure_seeds
-from wsolbook.maps import normalize, resize
-from wsolbook.metrics import best_threshold, part_coverage
+from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate
+from wsolbook.evaluation.tasks import Boxes, Classification, MultiLabel, Parts, Pixels, Seeds, Task
 from wsolbook.types import Localizer, Samples
+
+AREAS = (*critters.PARTS, "background")
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,15 @@ class On(ABC):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
 
+    def tasks(self) -> list[Task[Any]]:
+        """Return what is counted in one pass over the test pictures, classification first."""
+        classes = MultiLabel(len(self.classes)) if self.multi_label else Classification()
+        return [classes, Boxes(), Boxes(contours="largest")]
+
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What `evaluate` measures: classification first, then localization."""
-        return ("mAP" if self.multi_label else "top-1", "MaxBoxAccV2", "MaxBoxAcc")
+        """Names of the numbers that `evaluate` returns."""
+        return tuple(task.headline for task in self.tasks())
 
     @abstractmethod
     def problems(self) -> list[str]:
@@ -61,7 +64,7 @@ class On(ABC):
 
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
         """Measure a network on the test pictures, in percent."""
-        return measure(model, self.testing(), multi_label=self.multi_label, workers=workers)
+        return scores(count(model, self.testing(), self.tasks(), workers))
 
     def center(self) -> dict[str, float]:
         """Measure the map that guesses the center of every picture; classification is left out."""
@@ -100,8 +103,11 @@ class OnCritters(On):
     @property
     def metrics(self) -> tuple[str, ...]:
         """With the share of each part that a map covers, where each picture shows one animal."""
-        parts = () if self.multi_label else (*critters.PARTS, "background")
-        return (*super().metrics, "PxAP", *parts)
+        return super().metrics if self.multi_label else (*super().metrics, *AREAS)
+
+    def tasks(self) -> list[Task[Any]]:
+        """With pixels."""
+        return [*super().tasks(), Pixels()]
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
@@ -123,23 +129,17 @@ class OnCritters(On):
         return _held_out(self.held_out, self.preset, self.size)
 
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
-        """Measure a network on the held-out pictures."""
-        found = super().evaluate(model, workers)
-        return found if self.multi_label else found | coverage(model, self.testing())
+        """Measure a network on the held-out pictures, in one pass."""
+        if self.multi_label:
+            return super().evaluate(model, workers)
+        *usual, parts = count(model, self.testing(), [*self.tasks(), Parts()], workers)
+        shares = parts.task.class_values(parts.by_class, parts.total)
+        return scores(usual) | {area: shares[i] for i, area in enumerate(AREAS)}
 
 
 @functools.lru_cache(maxsize=1)
 def _held_out(n: int, preset: str, size: int) -> critters.Critters:
     return critters.Critters(n, preset, size, 0, "val")
-
-
-def coverage(model: Localizer, data: critters.Critters) -> dict[str, float]:
-    """Return the share of each part above the best threshold of the set, in percent."""
-    look = FromNetwork(model)
-    raw = torch.cat([said.values for batch in evaluation_batches(data, 100) for said in look(batch)])
-    maps = normalize(resize(raw, data.masks.shape[-1]))
-    shares = part_coverage(maps, data.parts, best_threshold(maps, data.masks))
-    return {part: 100 * share for part, share in shares.items()}
 
 
 @dataclass(frozen=True)
@@ -216,13 +216,20 @@ class OnVoc(OnPictures):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """With the maps as segmentation seeds, at the size of each picture."""
-        return (*super().metrics, "PxAP", "seed mIoU", "background score")
+        """With the maps as segmentation seeds, at the background score that is best for this very set."""
+        return (*super().metrics, "seed mIoU", "background score")
+
+    def tasks(self) -> list[Task[Any]]:
+        """With pixels."""
+        return [*super().tasks(), Pixels()]
 
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
         """Measure a network: classification and boxes in the 224 frame, seeds at the size of each picture."""
-        seeds = measure_seeds(model, self.open(self.test, view="original"))
-        return super().evaluate(model, workers) | seeds
+        data = self.open(self.test, view="original")
+        (seeds,) = evaluate(FromNetwork(model), data, [Seeds(len(CLASSES))], batch_size=1, workers=workers)
+        best = seeds.total.compute()
+        found = super().evaluate(model, workers)
+        return found | {"seed mIoU": best["miou"], "background score": best["score"]}
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,16 @@ class OnIlsvrc(OnPictures):
 
     root: str = "$WSOLBOOK_REAL/data/ILSVRC"
     test: str = "val"
+
+
+def count(model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int) -> list[Tally[Any]]:
+    """Count the pictures of a data set once by all tasks."""
+    return evaluate(FromNetwork(model, logits=True), data, tasks, workers=workers)
+
+
+def scores(tallies: list[Tally[Any]]) -> dict[str, float]:
+    """Return the headline number of each task."""
+    return {tally.task.headline: tally.task.score(tally.total) for tally in tallies}
 
 
 # What fits on two cores. The small copy of CUB has ten kinds of birds: another folder, the same data set.
