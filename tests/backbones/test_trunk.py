@@ -62,13 +62,16 @@ def test_recorded_channels_and_strides_are_those_of_the_maps(name, output_stride
     assert [tap.stride * growth for tap, growth in zip(taps, more, strict=True)] == [32] * len(more)
     assert trunk.channels == found[224][-1][0]
     assert trunk.output_stride == list(taps)[-1].stride
+    assert list(taps)[-1].layer == list(dict(trunk.named_children()))[-1]
 
 
 def test_every_backbone_is_in_the_table():
     assert {name for name, _ in SIDES} == set(BACKBONES)
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny_resnet", "resnet18", "mobilenet_v2", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny_resnet", "alexnet", "resnet18", "googlenet", "mobilenet_v2", "squeezenet1_1"]
+)
 def test_taps_of_one_pass_are_the_outputs_of_the_cut_trunks(name):
     trunk = lively(build_trunk(name))
     images = pictures(64, 1)
@@ -77,7 +80,7 @@ def test_taps_of_one_pass_are_the_outputs_of_the_cut_trunks(name):
         for stage, tap in trunk.taps.items():
             cut = trunk.upto(stage)
             assert torch.equal(cut(images), maps[stage])
-            assert (cut.channels, cut.output_stride) == tap[1:]
+            assert (cut.channels, cut.output_stride) == (tap.channels, tap.stride)
             assert list(cut.taps) == list(cut.stages) == list(trunk.taps)[: len(cut.taps)]
         assert torch.equal(trunk(images), maps[stage])
 

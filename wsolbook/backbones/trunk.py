@@ -21,13 +21,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from typing import NamedTuple, overload
+from dataclasses import dataclass, replace
+from typing import overload
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Tap(NamedTuple):
+@dataclass(frozen=True)
+class Tap:
     """The end of a stage.
 
     Attributes:
@@ -69,9 +71,7 @@ class Trunk(nn.Sequential):
         """Join the layers; strides in `taps` are those of the network whose strides nothing limits."""
         super().__init__(OrderedDict(layers))
         self.name, self.output_stride = name, output_stride
-        self.taps = {
-            stage: tap._replace(stride=min(tap.stride, output_stride)) for stage, tap in taps.items()
-        }
+        self.taps = {k: replace(tap, stride=min(tap.stride, output_stride)) for k, tap in taps.items()}
         self.keys, self.optional, self.identity = keys, tuple(optional), identity
 
     @overload
