@@ -19,7 +19,7 @@ from torchvision import models
 
 from wsolbook.backbones.pretrained import Pretrained, find_class, imagenet_names, load_pretrained
 from wsolbook.cam import cam
-from wsolbook.cam.photograph import METHODS
+from wsolbook.cam.photograph import EXPLAINERS
 from wsolbook.data.photos import read_photo
 from wsolbook.show.comparison import Panel, Section, write_comparison
 
@@ -79,7 +79,7 @@ def test_folder_methods_classes_and_report(photo, weights, tmp_path, capsys):
     assert "grad-cam" not in page
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXPLAINERS)
 def test_every_method(method, photo, weights, tmp_path):
     out = tmp_path / "out.png"
     assert run(photo, "--method", method, "--classes", "1", "-o", out, weights=weights) == 0

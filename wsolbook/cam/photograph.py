@@ -33,7 +33,7 @@ def own_maps(model: nn.Module, images: Tensor, classes: Tensor) -> Maps:
         return Maps(model.maps(images, classes), model(images), classes)
 
 
-METHODS: dict[str, Callable[..., Maps]] = {
+EXPLAINERS: dict[str, Callable[..., Maps]] = {
     "cam": cam.cam,
     "grad-cam": cam.grad_cam,
     "grad-cam++": cam.grad_cam_plus_plus,
@@ -55,7 +55,7 @@ class Explanation:
     """One map of one photo.
 
     Attributes:
-        method: a key of `METHODS`.
+        method: a key of `EXPLAINERS`.
         layer: where the map comes from; empty for a network's own maps.
         wanted: index of the class.
         score: its probability.
@@ -82,7 +82,7 @@ def method_for(network: nn.Module) -> str:
 
 def takes_layer(method: str) -> bool:
     """Say whether a method lets one choose the layer."""
-    return "layer" in inspect.signature(METHODS[method]).parameters
+    return "layer" in inspect.signature(EXPLAINERS[method]).parameters
 
 
 def probabilities(trained: Pretrained, photo: Photo) -> Float[Tensor, "c"]:
@@ -108,7 +108,7 @@ def explain_photo(
         photo: from `read_photo`.
         scores: from `probabilities`.
         classes: indices.
-        methods: keys of `METHODS`.
+        methods: keys of `EXPLAINERS`.
         layer: for the methods that let one choose.
 
     Raises:
@@ -122,7 +122,7 @@ def explain_photo(
         options = {"layer": layer} if layer and takes_layer(method) else {}
         if takes_layer(method) and trained.name.startswith(("vit_", "swin_")):
             options["reshape"] = "tokens"
-        computed = METHODS[method](trained.network, view, wanted, **options)
+        computed = EXPLAINERS[method](trained.network, view, wanted, **options)
         raw = computed.values[0].float().cpu()
         cells = (raw.shape[-2], raw.shape[-1])
         known = computed.layer != ""

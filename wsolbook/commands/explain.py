@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wsolbook.backbones.pretrained import Pretrained, find_class, load_pretrained
 from wsolbook.cam.photograph import (
-    METHODS,
+    EXPLAINERS,
     SHARE,
     Explanation,
     explain_photo,
@@ -128,8 +128,8 @@ def explain(options: Explain) -> int:
 
 def _check(options: Explain, photos: int) -> None:
     for method in options.method:
-        if method not in METHODS:
-            raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
+        if method not in EXPLAINERS:
+            raise ValueError(f"unknown method {method!r}; choose from {', '.join(EXPLAINERS)}")
     if not (photos and options.classes):
         raise ValueError("name at least one photo and one class")
     if options.out.suffix not in ("", ".png"):
