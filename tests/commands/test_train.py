@@ -99,13 +99,20 @@ def test_training_starts_from_a_whole_file(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("toy")
-def test_what_cannot_be_saved_is_not_trained(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [
+        (torch.zeros(1), "toy cannot be saved: JSON cannot hold its settings"),
+        (9, "ToyMethod cannot be saved: its settings build a network of other parameters"),
+    ],
+)
+def test_what_cannot_be_saved_is_not_trained(tmp_path, monkeypatch, capsys, width, message):
     def model(self):
         network = ToyMethod(classes=8)
-        network.settings["width"] = torch.zeros(1)
+        network.settings["width"] = width
         return network
 
     monkeypatch.setattr(Toy, "model", model)
     assert cli.main(["train", "--recipe", "toy", "--device", "cpu", "--run", str(tmp_path / "run")]) == 1
-    assert "toy cannot be saved: JSON cannot hold its settings" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -105,6 +105,21 @@ def test_what_cannot_be_built_again_is_not_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_must_build_the_same_network(monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)
+    tiny, model = build("tiny", classes=2), ToyMethod(width=5)
+    before = torch.get_rng_state()
+    methods.check(tiny)
+    methods.check(model)
+    assert torch.equal(before, torch.get_rng_state())
+    del model.settings["width"]
+    with pytest.raises(ValueError, match="ToyMethod cannot be saved: its settings build a network of other"):
+        methods.check(model)
+    model.settings["depth"] = 3
+    with pytest.raises(ValueError, match=r"ToyMethod has settings that toy does not take .*depth"):
+        methods.check(model)
+
+
 def test_files_that_do_not_fit_are_named(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     monkeypatch.setitem(methods.METHODS, "toy", ToyMethod)

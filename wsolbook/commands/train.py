@@ -55,7 +55,7 @@ def train(arguments: list[str]) -> int:
         torch.manual_seed(recipe.seed)
         model, data = recipe.model(), recipe.training_data()
         model.names = tuple(data.classes)
-        methods.describe(model)  # what could not be saved is refused before it is trained
+        methods.check(model)  # what could not be saved is refused before it is trained
         history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
         main = rank_and_world()[0] == 0
         if main:

@@ -33,7 +33,7 @@ def describe(model: nn.Module) -> dict[str, str]:
     """Return the header of a network's file.
 
     Raises:
-        ValueError: when the network cannot be built again from it, saying why; ask before a long training.
+        ValueError: when the network is of no method, or JSON cannot hold its settings.
     """
     method, settings = getattr(model, "method", None), getattr(model, "settings", None)
     if method not in METHODS:
@@ -55,6 +55,21 @@ def describe(model: nn.Module) -> dict[str, str]:
     }
 
 
+def check(model: nn.Module) -> None:
+    """Make sure, before a long training, that the network's file will build it again.
+
+    Raises:
+        ValueError: when it could not be saved, or its settings build another network.
+    """
+    header = describe(model)
+    kind = type(model).__name__
+    with torch.random.fork_rng(devices=[]):
+        twin = _build(header["method"], json.loads(header["settings"]), kind)
+    here, there = ({k: v.shape for k, v in each.state_dict().items()} for each in (model, twin))
+    if here != there:
+        raise ValueError(f"{kind} cannot be saved: its settings build a network of other parameters")
+
+
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write a network as safetensors whose header tells how to build it and how to prepare pictures.
 
@@ -74,10 +89,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     state, header = read_state(path)
     method, settings = _described(path, header)
-    try:
-        model = METHODS[method](**settings)
-    except TypeError as error:
-        raise ValueError(f"weights file {path} has settings that {method} does not take ({error})") from None
+    model = _build(method, settings, f"weights file {path}")
     _fill(model, state, path)
     model.names = tuple(json.loads(header["names"]))
     return model
@@ -129,6 +141,13 @@ def _described(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple
         known = ", ".join(METHODS)
         raise ValueError(f"weights file {path} is of the method {header['method']!r}, not one of {known}")
     return header["method"], settings
+
+
+def _build(method: str, settings: Mapping[str, Any], owner: str) -> Network:
+    try:
+        return METHODS[method](**settings)
+    except TypeError as error:
+        raise ValueError(f"{owner} has settings that {method} does not take ({error})") from None
 
 
 def _fill(model: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
