@@ -72,11 +72,6 @@ def cub_tree(tmp_path) -> Path:
     write(root / "bounding_boxes.txt", "\n".join(f"{i} {b}" for i, _, _, b, _ in rows))
     write(root / "train_test_split.txt", "\n".join(f"{i} {s}" for i, *_, s in rows))
     write(root / "classes.txt", "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross")
-    write(root / "parts" / "parts.txt", "1 back\n2 left eye\n")
-    write(
-        root / "parts" / "part_locs.txt",
-        "".join(f"{i} {p} {10 * p}.5 {p}.0 {p - 1}\n" for i in (1, 2, 3) for p in (1, 2)),
-    )
     return root
 
 

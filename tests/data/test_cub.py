@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from trees import real_root, write
 
-from wsolbook.data.cub import COUNTS, CUB, corners_of, rectangles_of
+from wsolbook.data.cub import COUNTS, CUB, corners_of
 from wsolbook.data.formats import read_table
 from wsolbook.data.images import full_size, read_image
 from wsolbook.data.pictures import clip
@@ -41,18 +41,12 @@ def test_protocol_boxes_never_leave_the_picture(cub_tree):
 
 @settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.integers(0, 500)] * 2, *[st.integers(1, 500)] * 2), min_size=1))
-def test_rectangle_to_corners_and_back(rectangles):
+def test_corners_hold_the_rectangle(rectangles):
     given_boxes = torch.tensor(rectangles)
     for inclusive in (False, True):
         corners = corners_of(given_boxes.double(), inclusive)
-        assert torch.equal(rectangles_of(corners, inclusive), given_boxes)
+        assert torch.equal(corners[:, :2], given_boxes[:, :2])
         assert torch.equal((corners[:, 2:] - corners[:, :2] + inclusive), given_boxes[:, 2:])
-
-
-def test_part_points(cub_tree):
-    data = CUB(cub_tree, "test")
-    assert data.part_names() == ("back", "left eye")
-    assert data.points(0).tolist() == [[10.5, 1, 0], [20.5, 2, 1]]
 
 
 @pytest.mark.parametrize("beside", [False, True])

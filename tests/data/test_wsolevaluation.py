@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from trees import picture, real_root, write
 
+from wsolbook.cli import main
 from wsolbook.data.wsolevaluation import Metadata, WSOLEvaluation, read_metadata
 
 BOXES = "b/2.jpg,0,0,9,9\nb/2.jpg,20,1,39,19\na/1.jpg,4,2,12,6"
@@ -129,6 +130,22 @@ def test_masks_of_different_size(split):
         Image.new("L", (width, 4)).save(split.parent / "images" / name)
     with pytest.raises(ValueError, match=r"2\.jpg: its masks differ in size"):
         WSOLEvaluation(split, split.parent / "images").mask(0)
+
+
+def test_a_split_is_opened_where_the_protocol_s_code_looks_for_it(split, tmp_path, capsys):
+    write(split / "localization.txt", MASKS)
+    for name, color in {"b/2_m1": 0, "b/2_m2": 255, "b/2_ignore": 255, "a/1_m": 255}.items():
+        Image.new("L", (20, 10), color).save(tmp_path / "images" / f"{name}.png")
+    root = tmp_path / "root"
+    (root / "metadata" / "OpenImages").mkdir(parents=True)
+    (root / "dataset").mkdir()
+    split.rename(root / "metadata" / "OpenImages" / "test")
+    (tmp_path / "images").rename(root / "dataset" / "OpenImages")
+    where = ["wsolevaluation", "--root", str(root), "--split", "OpenImages/test"]
+    assert main(["data", "verify", *where, "--subset"]) == 0
+    assert capsys.readouterr().out == "2 pictures, 0 boxes, 2 masks, 0 problems\n"
+    assert main(["data", "verify", *where]) == 1
+    assert "2 pictures, the official list has 5,000" in capsys.readouterr().out
 
 
 @pytest.mark.real

@@ -15,7 +15,7 @@ from wsolbook.data.fetch.verify import verify
 from wsolbook.data.sets import COUNTS, open_split
 from wsolbook.files import atomic
 
-Name = Literal["voc2012", "cub", "ilsvrc2012", "folder"]
+Name = Literal["voc2012", "cub", "ilsvrc2012", "wsolevaluation", "folder"]
 
 
 @dataclass(frozen=True)

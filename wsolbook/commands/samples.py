@@ -22,7 +22,7 @@ class SamplesOptions:
         seed: of the critters.
     """
 
-    data: Literal["critters", "voc2012", "cub", "ilsvrc2012", "folder"] = "critters"
+    data: Literal["critters", "voc2012", "cub", "ilsvrc2012", "wsolevaluation", "folder"] = "critters"
     root: Path = Path("data")
     split: str = "val"
     number: int = 1000

@@ -1,4 +1,4 @@
-"""CUB-200-2011: 200 kinds of birds, one box a picture, and where the parts of the bird are."""
+"""CUB-200-2011: 200 kinds of birds, one box a picture."""
 
 from __future__ import annotations
 
@@ -107,23 +107,6 @@ class CUB(Pictures):
         bird = agreement >= share * 255
         return bird.to(torch.uint8) * (int(self.numbers[index]) + 1)
 
-    def points(self, index: int) -> Float[Tensor, "p 3"]:
-        """Return the parts of the bird as x, y, and 1 where visible, one row a part of parts/parts.txt.
-
-        Raises:
-            OSError: when the folder parts is missing.
-        """
-        if not hasattr(self, "_points"):
-            rows: dict[str, list[list[float]]] = {}
-            for key, _, x, y, visible in read_table(self.root / "parts" / "part_locs.txt", 5):
-                rows.setdefault(key, []).append([float(x), float(y), float(visible)])
-            self._points = rows
-        return torch.tensor(self._points[self.ids[index]])
-
-    def part_names(self) -> tuple[str, ...]:
-        """Return the names of the parts, in the order of `points`."""
-        return tuple(name for _, name in read_table(self.root / "parts" / "parts.txt", 2))
-
 
 def corners_of(rectangles: Float[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
     """Turn x, y, width, height into corners, truncated to whole pixels.
@@ -134,9 +117,3 @@ def corners_of(rectangles: Float[Tensor, "n 4"], inclusive: bool) -> Int[Tensor,
     """
     near, extent = rectangles[:, :2], rectangles[:, 2:]
     return torch.cat([near, near + extent - int(inclusive)], dim=1).long()
-
-
-def rectangles_of(corners: Int[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
-    """Turn corners back into x, y, width, height."""
-    near, far = corners[:, :2], corners[:, 2:]
-    return torch.cat([near, far - near + int(inclusive)], dim=1)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wsolbook.data import cub, folder, ilsvrc, voc
+from wsolbook.data import cub, folder, ilsvrc, voc, wsolevaluation
 from wsolbook.data.pictures import Pictures
 
 DATASETS: dict[str, Callable[..., Pictures]] = {
     "voc2012": voc.VOC,
     "cub": cub.CUB,
     "ilsvrc2012": ilsvrc.ILSVRC,
+    "wsolevaluation": wsolevaluation.open_published,
     "folder": lambda root, split, **options: folder.Folder(root, **options),
 }
 # Pictures in each official split.
@@ -20,6 +21,7 @@ COUNTS: dict[str, dict[str, int]] = {
     "voc2012": voc.COUNTS,
     "cub": cub.COUNTS,
     "ilsvrc2012": ilsvrc.COUNTS,
+    "wsolevaluation": wsolevaluation.COUNTS,
 }
 
 

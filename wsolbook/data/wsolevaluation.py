@@ -18,6 +18,10 @@ from wsolbook.data.images import read_gray
 from wsolbook.data.pictures import Loading, Pictures, require_folder
 
 Box = tuple[int, int, int, int]
+COUNTS = {
+    "CUB/train": 5994, "CUB/val": 1000, "CUB/test": 5794, "ILSVRC/val": 10_000, "ILSVRC/test": 50_000,
+    "OpenImages/train": 29_819, "OpenImages/val": 2500, "OpenImages/test": 5000,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,12 @@ def read_metadata(folder: str | Path, proxy: bool = False) -> Metadata:
         if lacking := [name for name in ids if name not in have]:
             raise ValueError(f"{folder}: {len(lacking)} images lack a {what}, the first is {lacking[0]}")
     return Metadata(ids, labels, boxes, masks, ignore)
+
+
+def open_published(root: str | Path, split: str, **options: Unpack[Loading]) -> WSOLEvaluation:
+    """Open a split such as "OpenImages/test" in the folders that the protocol's code reads."""
+    root = Path(root)
+    return WSOLEvaluation(root / "metadata" / split, root / "dataset" / Path(split).parent, **options)
 
 
 class WSOLEvaluation(Pictures):
