@@ -32,7 +32,9 @@ def with_masks(n: int, count: int | None, seed: int) -> Container[int]:
     """
     if count is not None and not 0 <= count <= n:
         raise ValueError(f"the method is to see the masks of {count} images; the data set has {n}")
-    return range(n) if count is None else frozenset(order(n, seed, -1)[:count])
+    if count is None:
+        return range(n)
+    return frozenset(order(n, seed, -1)[:count]) if count else ()
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
