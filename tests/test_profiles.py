@@ -97,3 +97,13 @@ def test_progress_is_silent_in_the_book_and_yields_everything(capsys):
     setup("book")
     assert list(profiles.progress(range(3), "counting")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_real_trains_and_measures_on_photographs(monkeypatch):
+    monkeypatch.setenv("WSOLBOOK_STEPS", "1")
+    found, stored = setup("real").result("cam-cub10"), results.load("cam-cub10")
+    assert found["metrics"].keys() == stored["metrics"].keys()
+    assert found["center"] == pytest.approx(stored["center"])  # needs no network
+    assert found["provenance"]["seeds"] == [0]

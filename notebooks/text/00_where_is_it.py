@@ -387,8 +387,8 @@ for part in ("head", "body"):
 # :::{solution-start} ex-where-body
 # :class: dropdown
 # :::
-# Replace `critters.Critters(n=2000, split="train")` by
-# `critters.Critters(n=2000, split="train", body_cue=1.0)`, the same for the test set, and run the notebook again. The body is now
+# Replace `critters.Critters(n=1500, split="train")` by
+# `critters.Critters(n=1500, split="train", body_cue=1.0)`, the same for the test set, and run the notebook again. The body is now
 # as good a clue as the head, and it is larger. But the network has no reason to use *both*: one sufficient clue is enough to
 # make the loss small, and the head remains the easier one. A map shows what a network uses, not what it could have
 # used. The chapter on adversarial erasing is built upon that observation.
