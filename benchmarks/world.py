@@ -4,12 +4,14 @@ The world is set on CAM alone, so that it leads the blind center as it does on I
 what a map of 8 x 8 cells can express, and ignores bodies that alone would tell the species in about half of
 the pictures. Writes `results/world.json`.
 
-    python benchmarks/world.py [--seeds 0 1 2] [--object-scale 0.3 0.75] [--body-cue 0.5]
+    python benchmarks/world.py [--object-scale 0.3 0.75] [--body-cue 0.5]
 """
 
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from wsolbook.metrics import BoxAccuracy, PixelAP
 from wsolbook.metrics.baselines import center_gaussian
 from wsolbook.metrics.segmentation import SeedIoU
 from wsolbook.training import Optim, Schedule, TrainConfig, train
+from wsolbook.training.provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,6 @@ class World:
     """Measure the presets `single` and `multi`.
 
     Attributes:
-        presets: which of them; the other one's rows stay in the file.
         seeds: of training pictures, initialization and order; the held-out pictures are the same for all.
         object_scale, multi_scale: length of the animals in picture widths in `single` and in `multi`.
         body_cue: how often an animal wears its own species' body.
@@ -46,7 +48,6 @@ class World:
         out: the file.
     """
 
-    presets: tuple[str, ...] = ("single", "multi")
     seeds: tuple[int, ...] = (0, 1, 2)
     object_scale: tuple[float, float] = PRESETS["single"].object_scale
     multi_scale: tuple[float, float] = PRESETS["multi"].object_scale
@@ -139,14 +140,18 @@ def cam(model: Any, data: Critters) -> dict[str, float]:
 
 def main(options: World) -> None:
     """Train, measure, print and write."""
-    o = options
-    found = json.loads(o.out.read_text(encoding="utf-8")) if o.out.is_file() else {}
+    o, began = options, time.perf_counter()
     worlds = {
         "single": {"object_scale": o.object_scale, "body_cue": o.body_cue},
         "multi": {"object_scale": o.multi_scale, "body_cue": o.body_cue},
     }
-    for preset in o.presets:
-        knobs = worlds[preset]
+    about = provenance() | {
+        "command": " ".join(["python", "benchmarks/world.py", *sys.argv[1:]]),
+        "seeds": o.seeds,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    found: dict[str, Any] = {"pictures": {"trained": o.n, "evaluated": o.held_out}, "epochs": o.epochs}
+    for preset, knobs in worlds.items():
         held_out = Critters(o.held_out, preset, seed=0, split="val", **knobs)
         rows: dict[str, Any] = {"CAM": []}
         for seed in o.seeds:
@@ -158,15 +163,19 @@ def main(options: World) -> None:
                 without = headless(Critters(o.held_out, preset, seed=0, split="val", **knobs))
                 row["top-1, headless"] = top_1(model, without)
                 row["top-1, trained headless"] = top_1(trained(headless(data), seed, o.epochs), without)
-            rows["CAM"].append(row)
-            print(preset, "seed", seed, {name: round(value, 1) for name, value in row.items()}, flush=True)
-        rows |= blind(held_out)
-        for name in ("center", "all of it", "true mask at 8x8"):
-            print(preset, name, {key: round(value, 1) for key, value in rows[name].items()}, flush=True)
+            rows["CAM"].append(shown(f"{preset}, seed {seed}", row))
+        rows |= {name: shown(f"{preset}, {name}", row) for name, row in blind(held_out).items()}
         found[preset] = knobs | rows
-    found |= {"seeds": o.seeds, "n": o.n, "held_out": o.held_out, "epochs": o.epochs}
+    found["provenance"] = about | {"seconds": round(time.perf_counter() - began)}
     with atomic(o.out) as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def shown(name: str, row: dict[str, float]) -> dict[str, float]:
+    """Print a row and return it, to two digits."""
+    row = {metric: round(value, 2) for metric, value in row.items()}
+    print(name, row, flush=True)
+    return row
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ def main() -> None:
     figure = show_images([picture, overlay(picture, heat[0], 0.75), picture], width=3.1)
     figure.set_size_inches(9.6, 3.75)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    words = ("all it was told: fox", "where it looks", "what it finds, and what is there")
+    words = ("all it was told: fox", "where it looks", "what it finds, and all there is")
     level = resize(normalize(heat), (SHOWN, SHOWN))[0].numpy()
-    boxes = (most_pixels(level > 0.35), shown.boxes[0][0].numpy())
+    boxes = (most_pixels(level > 0.5), shown.boxes[0][0].numpy())
     for axis, line in zip(figure.axes, words, strict=True):
-        axis.set_title(line, y=-0.13, fontsize=14, fontweight="semibold", color="#2b2233")
+        axis.set_title(line, y=-0.13, fontsize=13, fontweight="bold", color="#2b2233")
     for box, color, style, line in zip(
         boxes, (INK["prediction"], INK["truth"]), ("--", "-"), ("found", "wanted"), strict=True
     ):

@@ -157,7 +157,8 @@ def figure(atlas, piece, fine, light, shares, work):
     coat, second = (piece.red, piece.green, piece.blue), (piece.red2, piece.green2, piece.blue2)
     phase = (piece.wave0, piece.wave1, piece.wave2)
     which, shade = piece.figure, piece.shade
-    for number in range(atlas.figures[which, 0], atlas.figures[which, 1]):
+    start, stop = atlas.figures[which, 0], atlas.figures[which, 1]
+    for number in range(start, stop):
         layer = atlas.layers[number]
         count = layer.last - layer.first
         lacks = (layer.part == 0 and piece.no_head) or (layer.part == 1 and piece.no_body)
@@ -178,7 +179,7 @@ def figure(atlas, piece, fine, light, shares, work):
                     left, right = min(left, u - reach), max(right, u + reach)
                     top, bottom = min(top, v - reach), max(bottom, v + reach)
         first, last = max(0, int(left * size)), min(size, int(right * size) + 1)
-        if not layer.clip:
+        if number + 1 < stop and atlas.layers[number + 1].clip and not layer.clip:
             cover_below[:] = 0
         above[:] = FAR
         color = (layer.red * shade, layer.green * shade, layer.blue * shade)

@@ -113,11 +113,12 @@ def paint(scene, colors, strengths, planes, light):
     patches, grain, specks = strengths[4], strengths[5], strengths[6]
     soft, fine, upright, level = planes[0], planes[1], planes[2], planes[3]
     h = scene.horizon
-    for j in range(size):
-        skyline = h + soft[2, j] * 0.16
-        ridge = skyline - 0.05 - abs(soft[size - 3, j]) * 0.3
-        for i in range(size):
-            y = (i + 0.5) / size
+    for i in range(size):
+        y = (i + 0.5) / size
+        height = min(y / h, 1.0)
+        for j in range(size):
+            skyline = h + soft[2, j] * 0.16
+            ridge = skyline - 0.05 - abs(soft[size - 3, j]) * 0.3
             cloud = ramp(soft[i, j] * 1.3 + level[i, j] * 0.35, -0.02, 0.3) * clouds
             hill = min(max((y - ridge) * size + 0.5, 0.0), 1.0) * 0.85
             bark = upright[0, j] + 0.1 * upright[i, j]  # a trunk runs all the way down
@@ -130,15 +131,14 @@ def paint(scene, colors, strengths, planes, light):
             speck = ramp(fine[i, j], 0.27, 0.36) * specks * ground
             glow = 1 + soft[i, j] * patches + fine[i, j] * (grain * 0.22 + 0.06)
             for c in range(3):
-                p = colors[:, c]
-                value = p[0] + (p[1] - p[0]) * min(y / h, 1.0)
-                value += (p[2] - value) * cloud
-                value += (p[3] - value) * hill
-                value += (p[6] - value) * trunk
-                floor = p[4] + (p[5] - p[4]) * depth
-                floor += (p[7] - floor) * texture
+                value = colors[0, c] + (colors[1, c] - colors[0, c]) * height
+                value += (colors[2, c] - value) * cloud
+                value += (colors[3, c] - value) * hill
+                value += (colors[6, c] - value) * trunk
+                floor = colors[4, c] + (colors[5, c] - colors[4, c]) * depth
+                floor += (colors[7, c] - floor) * texture
                 value += (floor - value) * ground
-                value += (p[8] - value) * speck
+                value += (colors[8, c] - value) * speck
                 light[c, i, j] = min(max(value * tint[c] * glow, 0.0), 1.0)
 
 
