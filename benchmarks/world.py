@@ -25,11 +25,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 from wsolbook import results
 from wsolbook.backbones import build
 from wsolbook.data.critters import PRESETS, Critters, render
-from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
+from wsolbook.evaluation import center_gaussian, frame_boxes, frame_maps, frame_masks
 from wsolbook.files import atomic
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics import BoxAccuracy, PixelAP
-from wsolbook.metrics.baselines import center_gaussian
 from wsolbook.metrics.segmentation import SeedIoU
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 from wsolbook.training.provenance import provenance

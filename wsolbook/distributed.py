@@ -45,12 +45,6 @@ def own_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if device.type == "cuda" else device
 
 
-def shard(n: int) -> range:
-    """Return this process's share of `n` things: each belongs to exactly one process."""
-    rank, world = rank_and_world()
-    return range(rank, n, world)
-
-
 def sum_over_processes(tensor: Num[Tensor, "*any"]) -> Num[Tensor, "*any"]:
     """Return the sum of a tensor over all processes, where it lies; exact for integers."""
     if rank_and_world()[1] == 1:

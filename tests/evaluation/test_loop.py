@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from wsolbook.evaluation import Center, FromFolder, FromNetwork, evaluate
+from wsolbook.evaluation import Center, FromFolder, FromNetwork, center_gaussian, evaluate
 from wsolbook.evaluation.saved import write_maps
 from wsolbook.evaluation.tasks import Boxes, MultiLabel, Pixels, Seeds
-from wsolbook.metrics import center_gaussian
 from wsolbook.types import Batch
 
 

@@ -3,7 +3,7 @@
 from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
 from wsolbook.evaluation.loop import Tally, evaluate, over_processes
-from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork
+from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork, center_gaussian
 
 __all__ = [
     "Center",
@@ -12,6 +12,7 @@ __all__ = [
     "Interval",
     "PerImage",
     "Tally",
+    "center_gaussian",
     "evaluate",
     "frame_boxes",
     "frame_maps",

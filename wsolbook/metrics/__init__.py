@@ -1,7 +1,6 @@
 """Boxes, pixels, segmentation and localization errors: every number that the book reports."""
 
 from wsolbook.metrics.accuracy import BoxAccuracy
-from wsolbook.metrics.baselines import center_gaussian
 from wsolbook.metrics.boxes import box_above, box_iou, boxes_from_map
 from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
 from wsolbook.metrics.counts import Counts
@@ -29,7 +28,6 @@ __all__ = [
     "box_above",
     "box_iou",
     "boxes_from_map",
-    "center_gaussian",
     "part_coverage",
     "part_evidence",
     "part_importance",
