@@ -47,11 +47,10 @@ def check(
     if not values:
         raise ValueError(f"{claim}: there is no value to check")
     ordered = torch.tensor(values, dtype=torch.float64)  # NaN is the worst of all to amin and amax
-    over = f", {spread(values, 3)} over {len(values)} seeds" if len(values) > 1 else ""
     if at_least is not None:
-        _settle(claim, "at_least", at_least, float(ordered.amin()), over)
+        _settle(claim, "at_least", at_least, float(ordered.amin()), values)
     elif at_most is not None:
-        _settle(claim, "at_most", at_most, float(ordered.amax()), over)
+        _settle(claim, "at_most", at_most, float(ordered.amax()), values)
 
 
 def check_close(
@@ -71,7 +70,7 @@ def check_close(
     _settle(claim, "within", atol, difference)
 
 
-def _settle(claim: str, side: Side, bound: float, value: float, over: str = "") -> None:
+def _settle(claim: str, side: Side, bound: float, value: float, seeds: Sequence[float] = ()) -> None:
     """Print the line of a claim that holds; note the value where one listens; raise where nobody does."""
     holds = value >= bound if side == "at_least" else value <= bound
     if listener := os.environ.get("WSOLBOOK_CHECKS"):
@@ -82,4 +81,5 @@ def _settle(claim: str, side: Side, bound: float, value: float, over: str = "") 
     elif not holds:
         raise AssertionError(f"{claim}: {value:.4g}, expected {SIGNS[side]} {bound:g}")
     if holds:
+        over = f", {spread(seeds, 3)} over {len(seeds)} seeds" if len(seeds) > 1 else ""
         print(f"✓ {claim} ({SIGNS[side]} {bound:g}{over})")
