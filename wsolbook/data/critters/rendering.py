@@ -95,20 +95,20 @@ def render(scenes: Sequence[Scene], size: int = 64, device: torch.device | str =
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(fill, chunks))
-    kinds = [torch.tensor([number[critter.species] for critter in scene.critters]) for scene in scenes]
-    labels = torch.zeros(n, len(classes))
-    for row, kind in enumerate(kinds):
-        labels[row, kind] = 1
-    boxes = torch.from_numpy(corners)
-    seen = [there[: len(kind)] for there, kind in zip(boxes[..., 0] >= 0, kinds, strict=True)]
+    kinds = np.full((n, MOST), -1)
+    for row, scene in enumerate(scenes):
+        kinds[row, : len(scene.critters)] = [number[critter.species] for critter in scene.critters]
+    labels = np.zeros((n, len(classes) + 1), np.float32)
+    np.put_along_axis(labels, kinds, 1, axis=1)  # the last column takes the places without an animal
+    seen = corners[..., 0] >= 0
     return Scenes(
         scenes,
         torch.from_numpy(images).to(device),
-        labels.to(device),
+        torch.from_numpy(labels[:, :-1].copy()).to(device),
         torch.from_numpy(masks).to(device),
         torch.from_numpy(parts).to(device),
-        boxes=[box[: len(there)][there] for box, there in zip(boxes, seen, strict=True)],
-        box_classes=[kind[there] for kind, there in zip(kinds, seen, strict=True)],
+        boxes=[torch.from_numpy(box[there]) for box, there in zip(corners, seen, strict=True)],
+        box_classes=[torch.from_numpy(kind[there]) for kind, there in zip(kinds, seen, strict=True)],
     )
 
 
