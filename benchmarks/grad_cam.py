@@ -36,10 +36,10 @@ from wsolbook.cam import (
 )
 from wsolbook.data import critters
 from wsolbook.data.transforms import to_network
+from wsolbook.evaluation.sources import center_gaussian
 from wsolbook.files import write_json
 from wsolbook.maps import resize
 from wsolbook.metrics import part_evidence, part_importance, rank_agreement
-from wsolbook.metrics.baselines import center_gaussian
 from wsolbook.training import Optim, Schedule, TrainConfig, train
 from wsolbook.training.provenance import provenance
 from wsolbook.types import Maps
