@@ -22,9 +22,8 @@ def test_split_names_and_labels(cub_tree):
     assert test.path(1).is_file()
 
 
-def test_far_corners_by_protocol_and_inclusive(cub_tree):
+def test_far_corners_lie_one_pixel_beyond(cub_tree):
     assert CUB(cub_tree).boxes(0).tolist() == [[2, 1, 12, 6]]
-    assert CUB(cub_tree, corners="inclusive").boxes(0).tolist() == [[2, 1, 11, 5]]
 
 
 def test_protocol_boxes_never_leave_the_picture(cub_tree):
@@ -43,10 +42,9 @@ def test_protocol_boxes_never_leave_the_picture(cub_tree):
 @given(st.lists(st.tuples(*[st.integers(0, 500)] * 2, *[st.integers(1, 500)] * 2), min_size=1))
 def test_corners_hold_the_rectangle(rectangles):
     given_boxes = torch.tensor(rectangles)
-    for inclusive in (False, True):
-        corners = corners_of(given_boxes.double(), inclusive)
-        assert torch.equal(corners[:, :2], given_boxes[:, :2])
-        assert torch.equal((corners[:, 2:] - corners[:, :2] + inclusive), given_boxes[:, 2:])
+    corners = corners_of(given_boxes.double())
+    assert torch.equal(corners[:, :2], given_boxes[:, :2])
+    assert torch.equal(corners[:, 2:] - corners[:, :2], given_boxes[:, 2:])
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -79,7 +77,7 @@ def test_unknown_options(cub_tree):
     for wrong in ({"split": "val"}, {"masks": 2.0}, {"augment": "x"}, {"size": 0}):
         with pytest.raises(ValueError, match="must be"):
             CUB(cub_tree, **wrong)
-    for wrong in ({"corners": "outer"}, {"view": "x"}, {"on_error": "x"}, {"unknown": 1}):
+    for wrong in ({"view": "x"}, {"on_error": "x"}, {"unknown": 1}):
         with pytest.raises((ValueError, TypeError)):  # the type checker of the tests comes first
             CUB(cub_tree, **wrong)
 
@@ -93,7 +91,7 @@ def test_official_lists_and_boxes_equal_the_published_metadata():
         published = read_metadata(metadata / "wsolevaluation_CUB" / split)
         assert len(data) == len(published.ids) == count
         assert len(data.classes) == 200
-        corners = corners_of(data.rectangles, inclusive=False)
+        corners = corners_of(data.rectangles)
         rows = read_table(metadata / "wsolevaluation_CUB" / split / "image_sizes.txt", 3, separator=",")
         size_of = {name: (int(width), int(height)) for name, width, height in rows}
         sizes = torch.tensor([size_of[name] for name in data.names])

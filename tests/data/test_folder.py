@@ -1,13 +1,10 @@
-import json
 import logging
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from trees import picture, write
 
-from wsolbook.data import formats
 from wsolbook.data.folder import Folder
 
 
@@ -32,115 +29,6 @@ def test_an_empty_folder_is_an_error(tmp_path):
         Folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         Folder(tmp_path / "nowhere")
-
-
-def test_table_with_several_classes_and_boxes(animals):
-    table = write(
-        animals / "labels.csv",
-        "\ufefffile,label,x0,y0,x1,y1\ncat/1.jpg,cat,0,0,14,9\ncat/1.jpg,toy,3,3,29,19\ndog/3.jpg,dog,,,,\n",
-    )
-    data = Folder.from_csv(table, size=30)
-    assert data.classes == ("cat", "dog", "toy")
-    batch = data.batch([0, 1])
-    assert batch.labels.tolist() == [[1, 0, 1], [0, 1, 0]]
-    assert batch.boxes is not None
-    assert batch.boxes[0].tolist() == [[0, 0, 14, 13], [3, 4, 29, 28]]
-    assert batch.boxes[1].shape == (0, 4)
-    assert data.box_classes(0).tolist() == [0, 2]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,label\na,b", "the header lacks file"),
-        ("file,label\n,cat", "line 2: file or label is empty"),
-        ("file,label,x0,y0,x1,y1\na,cat,5,5,1,9", "line 2: impossible box 5,5,1,9"),
-        ("file,label,x0,y0,x1,y1\na,cat,5,5,oops,9", "line 2: x0, y0, x1, y1 must be four whole numbers"),
-    ],
-)
-def test_table_errors_name_the_line(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        Folder.from_csv(write(tmp_path / "t.csv", text))
-
-
-RUNS = {"size": [4, 6], "counts": [4, 4, 16]}  # the second column of a 6x4 picture
-CROWD = {"size": [4, 6], "counts": [20, 4]}
-
-
-@pytest.fixture
-def annotations(tmp_path):
-    picture(tmp_path / "a.png", 6, 4)
-    picture(tmp_path / "b.png", 6, 4)
-    polygon = [[2.0, 0.0, 3.0, 0.0, 3.0, 3.0, 2.0, 3.0]]
-    content = {
-        "categories": [{"id": 90, "name": "brush"}, {"id": 1, "name": "person"}],
-        "images": [
-            {"id": 7, "file_name": "a.png", "width": 6, "height": 4},
-            {"id": 3, "file_name": "b.png", "width": 6, "height": 4},
-        ],
-        "annotations": [
-            {"image_id": 7, "category_id": 90, "bbox": [1, 0, 1, 4], "segmentation": RUNS},
-            {"image_id": 7, "category_id": 1, "bbox": [2.2, 0.0, 1.7, 4.0], "segmentation": polygon},
-            {"image_id": 7, "category_id": 1, "bbox": [5, 0, 1, 4], "segmentation": CROWD, "iscrowd": 1},
-        ],
-    }
-    return write(tmp_path / "instances.json", json.dumps(content))
-
-
-def test_coco(annotations):
-    data = Folder.from_coco(annotations, annotations.parent, view="original")
-    assert data.classes == ("person", "brush")
-    batch = data.batch([0])
-    assert batch.boxes is not None
-    assert batch.boxes[0].tolist() == [[1, 0, 1, 3], [2, 0, 3, 3]]
-    assert data.box_classes(0).tolist() == [1, 0]
-    assert batch.labels.tolist() == [[1, 1]]
-    assert batch.masks is not None
-    assert batch.masks[0].tolist() == [[0, 2, 1, 1, 0, 255]] * 4
-    assert data.mask(1).sum() == 0
-    assert data.labels(1).tolist() == []
-
-
-def test_coco_that_is_not(annotations):
-    write(annotations, '{"images": []}')
-    with pytest.raises(ValueError, match=r"instances\.json: not a COCO annotation file"):
-        Folder.from_coco(annotations, annotations.parent)
-
-
-def test_coco_classes_of_one_name_are_refused(annotations):
-    write(annotations, annotations.read_text().replace("brush", "person"))
-    with pytest.raises(ValueError, match=r"instances\.json: two classes have the same name"):
-        Folder.from_coco(annotations, annotations.parent)
-
-
-def compress(counts):
-    """Write run lengths as text, the inverse of what is tested."""
-    text = ""
-    for i, count in enumerate(counts):
-        value = count - (counts[i - 2] if i > 2 else 0)
-        more = True
-        while more:
-            bits = value & 31
-            value >>= 5
-            more = value != (-1 if bits & 16 else 0)
-            text += chr(bits + (32 if more else 0) + 48)
-    return text
-
-
-def test_run_lengths_as_text():
-    mask = np.random.default_rng(0).random((37, 53)) < np.linspace(0.01, 0.99, 53)
-    flat = mask.T.flatten().astype(int)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    counts = np.diff([0, *edges, flat.size]).tolist()
-    counts = counts if flat[0] == 0 else [0, *counts]
-    for form in (counts, compress(counts)):
-        read = formats.region_mask({"size": [37, 53], "counts": form}, (53, 37))
-        assert (read.numpy().astype(bool) == mask).all()
-
-
-def test_run_lengths_that_do_not_fill_the_picture():
-    with pytest.raises(ValueError, match="add up to 5, not 2 x 3"):
-        formats.region_mask({"size": [2, 3], "counts": [5]}, (3, 2))
 
 
 def test_a_broken_picture_raises_with_file_and_index(animals):

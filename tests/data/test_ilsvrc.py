@@ -1,13 +1,11 @@
 import logging
-from itertools import permutations
 
 import numpy as np
 import pytest
 import scipy.io
-import torch
 from trees import write
 
-from wsolbook.data.ilsvrc import ILSVRC, Numbering, Synsets, read_synsets
+from wsolbook.data.ilsvrc import ILSVRC, read_classes
 
 
 def devkit(root, order=("n03", "n01", "n02")):
@@ -48,56 +46,35 @@ def test_a_devkit_s_ground_truth_is_converted(ilsvrc_tree):
     (ilsvrc_tree / "map_clsloc.txt").unlink()
     data = ILSVRC(ilsvrc_tree, "val")
     assert data.numbers.tolist() == [0, 2]
+    write(ilsvrc_tree.parent / "data" / "ILSVRC2012_validation_ground_truth.txt", "1\n0\n")
+    with pytest.raises(ValueError, match="goes from 1 to 3"):
+        ILSVRC(ilsvrc_tree, "val")
+    (ilsvrc_tree.parent / "data" / "meta.mat").unlink()
+    with pytest.raises(ValueError, match=r"need meta\.mat of the devkit"):
+        ILSVRC(ilsvrc_tree, "val")
 
 
-def test_the_three_numberings(tmp_path):
-    root = devkit(tmp_path)
-    write(root / "map_clsloc.txt", "n02 1 goldfish\nn03 2 crane\nn01 3 tench\n")
-    synsets = read_synsets(root)
-    assert [synsets.wnid(k, Numbering.SORTED) for k in range(3)] == ["n01", "n02", "n03"]
-    assert [synsets.wnid(k, Numbering.DEVKIT) for k in (1, 2, 3)] == ["n03", "n01", "n02"]
-    assert [synsets.wnid(k, Numbering.DEVKIT_FROM_ZERO) for k in range(3)] == ["n03", "n01", "n02"]
-    assert [synsets.wnid(k, Numbering.CLSLOC) for k in (1, 2, 3)] == ["n02", "n03", "n01"]
+@pytest.mark.parametrize("mapping", ["n02 1 goldfish\nn03 2 crane\nn01 3 tench\n", None])
+def test_classes_are_sorted_whatever_names_them(ilsvrc_tree, mapping):
+    (ilsvrc_tree / "LOC_synset_mapping.txt").unlink()
+    (ilsvrc_tree / "map_clsloc.txt").unlink()
+    if mapping:
+        write(ilsvrc_tree / "map_clsloc.txt", mapping)
+    assert read_classes(ilsvrc_tree) == (["n01", "n02", "n03"], None)
 
 
-def test_conversion_is_a_bijection_of_a_thousand():
-    wnids = [f"n{k:08d}" for k in range(1000)]
-    shuffle = np.random.default_rng(0)
-    devkit_order = [wnids[k] for k in shuffle.permutation(1000)]
-    clsloc_order = [wnids[k] for k in shuffle.permutation(1000)]
-    synsets = Synsets(wnids, devkit=devkit_order, clsloc=clsloc_order)
-    for source, target in permutations(Numbering, 2):
-        numbers = torch.arange(1000) + source.first
-        there = synsets.convert(numbers, source, target)
-        assert sorted(there.tolist()) == list(range(target.first, target.first + 1000))
-        assert torch.equal(synsets.convert(there, target, source), numbers)
-        assert there[3] == synsets.number(synsets.wnid(3 + source.first, source), target)
-
-
-def test_a_number_from_the_wrong_numbering_is_caught_at_the_ends():
-    synsets = Synsets(["n1", "n2"], devkit=["n2", "n1"])
-    with pytest.raises(ValueError, match="goes from 1 to 2, got 0"):
-        synsets.wnid(0, Numbering.DEVKIT)
-    with pytest.raises(ValueError, match="goes from 0 to 1, got 2"):
-        synsets.wnid(2, Numbering.SORTED)
-    with pytest.raises(ValueError, match="order not known"):
-        synsets.wnid(1, Numbering.CLSLOC)
-    with pytest.raises(ValueError, match="not one of the 2 classes"):
-        synsets.number("n3", Numbering.SORTED)
-
-
-def test_orders_that_disagree_are_refused():
-    with pytest.raises(ValueError, match="not each of the 2 classes once"):
-        Synsets(["n1", "n2"], devkit=["n2", "n3"])
-    with pytest.raises(ValueError, match="not each of the 1 classes once"):
-        Synsets(["n1", "n1"])
+def test_an_annotation_of_an_unknown_class_is_named(ilsvrc_tree):
+    first = sorted((ilsvrc_tree / "Annotations/CLS-LOC/val").glob("*.xml"))[0]
+    write(first, first.read_text().replace("n0", "n7"))
+    with pytest.raises(ValueError, match=r"00000001\.xml: 'n7.' is not one of the 3 classes"):
+        ILSVRC(ilsvrc_tree, "val").box_classes(1)
 
 
 def test_damaged_devkit_is_named(tmp_path):
     root = devkit(tmp_path)
     (root / "data" / "meta.mat").write_bytes(b"x" * 300)
     with pytest.raises(OSError, match=r"meta\.mat: damaged"):
-        read_synsets(root)
+        read_classes(root)
 
 
 def test_blacklist_marks_but_keeps(ilsvrc_tree, tmp_path):

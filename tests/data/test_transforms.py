@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from wsolbook.data.augment import (
     AUGMENTATIONS,
@@ -25,7 +26,6 @@ from wsolbook.data.transforms import (
     boxes_of,
     from_network,
     network_input,
-    picture_of,
     sample,
     to_network,
     warp_boxes,
@@ -62,6 +62,10 @@ def test_normalize_and_back():
     for c in range(3):
         torch.testing.assert_close(seen[:, c], (images[:, c] - MEAN[c]) / STD[c])
     torch.testing.assert_close(from_network(seen), images)
+
+
+def picture_of(sample):
+    return F.to_dtype(sample["image"], torch.float32, scale=True).as_subclass(torch.Tensor)
 
 
 def test_network_input_is_normalize_of_each_picture():

@@ -71,11 +71,6 @@ def test_missing_label_and_impossible_box(split):
         read_metadata(split)
 
 
-def test_proxy_list(split):
-    write(split / "image_ids_proxy.txt", "a/1.jpg")
-    assert read_metadata(split, proxy=True).ids == ["a/1.jpg"]
-
-
 def test_boxes_in_the_protocol_s_geometry(split):
     data = WSOLEvaluation(split, split.parent / "images", size=100)
     batch = data.batch([0, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -20,13 +20,12 @@ LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classe
 class CUB(Pictures):
     """CUB-200-2011 in its official layout.
 
+    The far corner of a box is x + width, y + height as in the evaluation protocol of Choe et al. 2020, one
+    pixel beyond the object but never beyond the picture: equal to the published lists for all 11,788.
+
     Args:
         root: the folder CUB_200_2011, or the one that holds it.
         split: "train" (5,994 pictures) or "test" (5,794).
-        corners: what the far corner of a box is. `"protocol"` takes x + width, y + height as the evaluation
-            protocol of Choe et al. 2020 does, one pixel beyond the object but never beyond the picture:
-            needed for comparable numbers, and equal to the published lists for all 11,788 pictures.
-            `"inclusive"` takes the object's last pixel, x + width - 1.
         masks: evaluation masks from the separate segmentation archive (folder `segmentations` beside
             images.txt or beside the root): pixels that at least this share of annotators marked, in (0, 1];
             None carries no masks.
@@ -44,19 +43,16 @@ class CUB(Pictures):
         root: str | Path,
         split: str = "train",
         *,
-        corners: Literal["protocol", "inclusive"] = "protocol",
         masks: float | None = None,
         **options: Unpack[Loading],
     ) -> None:
         if split not in COUNTS:
             raise ValueError(f'split must be "train" or "test", got {split!r}')
-        if corners not in ("protocol", "inclusive"):
-            raise ValueError(f'corners must be "protocol" or "inclusive", got {corners!r}')
         if masks is not None and not 0 < masks <= 1:
             raise ValueError(f"masks must be a share of annotators in (0, 1], got {masks}")
         self.root = find_root(root, ("CUB_200_2011",), LISTS, "CUB-200-2011")
         self.classes = tuple(name for _, name in read_table(self.root / "classes.txt", 2))
-        self.corners, self.share = corners, masks
+        self.share = masks
         self.has_masks = masks is not None
         names = dict(read_table(self.root / "images.txt", 2))
         labels = {key: int(label) - 1 for key, label in read_table(self.root / "image_class_labels.txt", 2)}
@@ -90,8 +86,8 @@ class CUB(Pictures):
         return self.numbers[index : index + 1]
 
     def boxes(self, index: int) -> Int[Tensor, "k 4"]:
-        """Return the bird's box; see `corners` for its far edges."""
-        return corners_of(self.rectangles[index : index + 1], inclusive=self.corners == "inclusive")
+        """Return the bird's box, truncated to whole pixels."""
+        return corners_of(self.rectangles[index : index + 1])
 
     def box_classes(self, index: int) -> Int[Tensor, " k"]:
         """Return the kind of bird in the box."""
@@ -108,12 +104,6 @@ class CUB(Pictures):
         return bird.to(torch.uint8) * (int(self.numbers[index]) + 1)
 
 
-def corners_of(rectangles: Float[Tensor, "n 4"], inclusive: bool) -> Int[Tensor, "n 4"]:
-    """Turn x, y, width, height into corners, truncated to whole pixels.
-
-    Args:
-        rectangles: pixels as in bounding_boxes.txt.
-        inclusive: far corner x + width - 1 instead of x + width.
-    """
-    near, extent = rectangles[:, :2], rectangles[:, 2:]
-    return torch.cat([near, near + extent - int(inclusive)], dim=1).long()
+def corners_of(rectangles: Float[Tensor, "n 4"]) -> Int[Tensor, "n 4"]:
+    """Turn x, y, width, height, as in bounding_boxes.txt, into corners, truncated to whole pixels."""
+    return torch.cat([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], dim=1).long()

@@ -1,13 +1,14 @@
-"""ILSVRC2012 CLS-LOC: a thousand classes that carry numbers in three orders, several boxes a picture.
+"""ILSVRC2012 CLS-LOC: a thousand classes, one a picture, several boxes a picture.
 
-Mixing two of the orders gives 0.1 % accuracy with perfect maps, so a number never travels here without the
-name of its numbering; WordNet ids ("n01440764") travel freely.
+Several orders of the classes are in use, and mixing two of them gives 0.1 % accuracy with perfect maps. A
+label here is a place among the WordNet ids ("n01440764") in alphabetical order, as in torchvision and the
+protocol of Choe et al. 2020. The devkit's ILSVRC2012_ID is another order (the lists of SPG and ACoL hold
+ILSVRC2012_ID - 1).
 """
 
 from __future__ import annotations
 
 import logging
-from enum import Enum
 from pathlib import Path
 from typing import Unpack
 
@@ -24,94 +25,8 @@ COUNTS = {"train": 1_281_167, "val": 50_000, "test": 100_000}
 LISTS = {"train": "train_cls", "train_loc": "train_loc", "val": "val"}
 
 
-class Numbering(Enum):
-    """Which order a class number counts in: what it is, and the number of its first class."""
-
-    SORTED = ("WordNet ids in alphabetical order", 0)  # torchvision, wsolevaluation, this package
-    DEVKIT = ("ILSVRC2012_ID of the 2012 devkit", 1)  # validation ground truth of the challenge
-    DEVKIT_FROM_ZERO = ("ILSVRC2012_ID - 1", 0)  # lists of SPG and ACoL
-    CLSLOC = ("CLS-LOC id of the 2014 and 2015 devkits", 1)  # map_clsloc.txt, demo of SPG
-
-    @property
-    def first(self) -> int:
-        """Number of the first class."""
-        return self.value[1]
-
-
-class Synsets:
-    """The classes, in every order that is known.
-
-    Args:
-        wnids: WordNet ids of the classes, in any order.
-        devkit: the ids in the order of ILSVRC2012_ID, where known.
-        clsloc: the ids in the order of the CLS-LOC id, where known.
-
-    Attributes:
-        wnids: the ids in alphabetical order, that of labels in this package.
-
-    Raises:
-        ValueError: when two orders do not hold the same ids, or an id appears twice.
-    """
-
-    def __init__(
-        self, wnids: list[str], devkit: list[str] | None = None, clsloc: list[str] | None = None
-    ) -> None:
-        self.wnids = tuple(sorted(wnids))
-        known = {
-            Numbering.SORTED: self.wnids,
-            Numbering.DEVKIT: devkit,
-            Numbering.DEVKIT_FROM_ZERO: devkit,
-            Numbering.CLSLOC: clsloc,
-        }
-        self.orders = {numbering: tuple(order) for numbering, order in known.items() if order is not None}
-        for numbering, order in self.orders.items():
-            if len(set(order)) < len(order) or set(order) != set(wnids):
-                raise ValueError(f"{numbering.value[0]}: not each of the {len(set(wnids))} classes once")
-        self.places = {
-            numbering: {wnid: place for place, wnid in enumerate(order, numbering.first)}
-            for numbering, order in self.orders.items()
-        }
-
-    def wnid(self, number: int, numbering: Numbering) -> str:
-        """Return the WordNet id that has `number` in `numbering`.
-
-        Raises:
-            ValueError: when no class has that number, or the order is not known.
-        """
-        order, place = self._order(numbering), number - numbering.first
-        if not 0 <= place < len(order):
-            last = numbering.first + len(order) - 1
-            raise ValueError(f"{numbering.value[0]} goes from {numbering.first} to {last}, got {number}")
-        return order[place]
-
-    def number(self, wnid: str, numbering: Numbering) -> int:
-        """Return the number of a WordNet id in `numbering`.
-
-        Raises:
-            ValueError: when the id is not one of the classes, or the order is not known.
-        """
-        self._order(numbering)
-        if wnid not in self.places[numbering]:
-            raise ValueError(f"{wnid!r} is not one of the {len(self.wnids)} classes")
-        return self.places[numbering][wnid]
-
-    def convert(self, numbers: Int[Tensor, " n"], source: Numbering, target: Numbering) -> Int[Tensor, " n"]:
-        """Return the same classes in another numbering.
-
-        Raises:
-            ValueError: when a number does not occur in `source`, or one of the orders is not known.
-        """
-        wnids = (self.wnid(number, source) for number in numbers.tolist())
-        return torch.tensor([self.number(wnid, target) for wnid in wnids], dtype=numbers.dtype)
-
-    def _order(self, numbering: Numbering) -> tuple[str, ...]:
-        if numbering not in self.orders:
-            raise ValueError(f"{numbering.value[0]}: order not known; it is read from the devkit")
-        return self.orders[numbering]
-
-
-def read_synsets(root: Path) -> Synsets:
-    """Read the classes from what a copy of ILSVRC holds.
+def read_classes(root: Path) -> tuple[list[str], list[str] | None]:
+    """Return the WordNet ids of the classes in alphabetical order, and in that of ILSVRC2012_ID where known.
 
     Looks in `root` and in the folder above it for the 2012 devkit (`meta.mat`), the devkit of 2014 or 2015
     (`map_clsloc.txt`), the class list of the challenge's second host (`LOC_synset_mapping.txt`), and the
@@ -120,21 +35,17 @@ def read_synsets(root: Path) -> Synsets:
     Raises:
         OSError: when none of them is there, or a devkit is and scipy, which reads it, is not.
     """
-    devkit, clsloc, names = None, None, None
     if meta := _devkit_file(root, "meta.mat"):
         devkit = read_meta(meta)
-    if mapping := _devkit_file(root, "map_clsloc.txt"):
-        rows = sorted((line.split() for line in read_lines(mapping)), key=lambda row: int(row[1]))
-        clsloc = [row[0] for row in rows]
-    if mapping := _devkit_file(root, "LOC_synset_mapping.txt"):
-        names = [line.split()[0] for line in read_lines(mapping)]
+        return sorted(devkit), devkit
     folders = root / "Data" / "CLS-LOC" / "train"
-    if not (devkit or clsloc or names) and folders.is_dir():
-        names = [folder.name for folder in folders.iterdir() if folder.is_dir()]
-    known = devkit or clsloc or names
-    if not known:
+    if mapping := _devkit_file(root, "map_clsloc.txt") or _devkit_file(root, "LOC_synset_mapping.txt"):
+        names = [line.split()[0] for line in read_lines(mapping)]
+    else:
+        names = [folder.name for folder in folders.iterdir() if folder.is_dir()] if folders.is_dir() else []
+    if not names:
         raise FileNotFoundError(f"{root}: no devkit, no LOC_synset_mapping.txt, no training folders")
-    return Synsets(known, devkit, clsloc)
+    return sorted(names), None
 
 
 def read_meta(path: Path) -> list[str]:
@@ -152,9 +63,6 @@ def read_meta(path: Path) -> list[str]:
 
 class ILSVRC(Pictures):
     """ILSVRC2012 in the layout of the CLS-LOC archive.
-
-    Label columns are WordNet ids in alphabetical order, as in torchvision and the protocol of Choe et al.
-    2020; every number read from another source is converted (see `Synsets`).
 
     Args:
         root: the folder ILSVRC (with Data, Annotations, ImageSets), or one that holds it.
@@ -182,8 +90,9 @@ class ILSVRC(Pictures):
         if blacklist is not None and split != "val":
             raise ValueError(f"the blacklist is one of validation pictures, the split is {split!r}")
         self.root = find_root(root, ("ILSVRC",), ("Data/CLS-LOC",), "ILSVRC2012 CLS-LOC")
-        self.synsets = read_synsets(self.root)
-        self.classes = self.synsets.wnids
+        wnids, self.devkit = read_classes(self.root)
+        self.classes = tuple(wnids)
+        self.places = {wnid: place for place, wnid in enumerate(wnids)}
         if len(self.classes) != 1000:
             log.warning(
                 "%s has %d classes: numbers differ from networks of 1000", self.root, len(self.classes)
@@ -213,14 +122,19 @@ class ILSVRC(Pictures):
 
         The files count from 0 and from 1 without saying which, so nothing is subtracted.
         """
-        (width, height), objects, _ = read_voc(self._annotation(index))
+        (width, height), objects = read_voc(self._annotation(index))
         boxes = torch.tensor([each.box for each in objects], dtype=torch.long).reshape(-1, 4)
         return clip(boxes, (width, height)) if width and height else boxes
 
     def box_classes(self, index: int) -> Int[Tensor, " k"]:
         """Return the class of each box."""
-        names = [each.name for each in read_voc(self._annotation(index)).objects]
-        return torch.tensor([self.synsets.number(name, Numbering.SORTED) for name in names], dtype=torch.long)
+        annotation = self._annotation(index)
+        names = [each.name for each in read_voc(annotation).objects]
+        if strangers := set(names) - self.places.keys():
+            raise ValueError(
+                f"{annotation}: {min(strangers)!r} is not one of the {len(self.classes)} classes"
+            )
+        return torch.tensor([self.places[name] for name in names], dtype=torch.long)
 
     def _annotation(self, index: int) -> Path:
         return self.root / "Annotations" / "CLS-LOC" / self.folder / f"{self.ids[index].decode()}.xml"
@@ -243,7 +157,11 @@ class ILSVRC(Pictures):
         chosen = self._picture_numbers() - 1
         if int(chosen.max()) >= len(numbers):
             raise ValueError(f"{truth}: {len(numbers)} lines, but picture {int(chosen.max()) + 1} is listed")
-        return self.synsets.convert(numbers[chosen], Numbering.DEVKIT, Numbering.SORTED)
+        if self.devkit is None:
+            raise ValueError(f"{truth}: its numbers need meta.mat of the devkit")
+        if not 1 <= int(numbers.min()) <= int(numbers.max()) <= len(self.devkit):
+            raise ValueError(f"{truth}: ILSVRC2012_ID goes from 1 to {len(self.devkit)}")
+        return torch.tensor([self.places[wnid] for wnid in self.devkit])[numbers[chosen] - 1]
 
     def _blacklist(self, path: str | Path | None) -> Bool[Tensor, " n"]:
         if path is None:

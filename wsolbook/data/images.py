@@ -17,6 +17,8 @@ from torch import Tensor
 # What is opened, whatever a file is called: nothing that needs another program to be read, as EPS does.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 Image.init()  # Pillow knows half of them only after this
+# What counts as a picture in a folder.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 # Twice Pillow's own warning level: beyond it a small file may claim gigabytes of memory.
 MAX_PIXELS = 178_956_970
 # JPEGs above this many pixels are decoded smaller where the caller allows it (see `needed`).

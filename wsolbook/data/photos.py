@@ -10,10 +10,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
-from wsolbook.data.images import full_size, read_image
+from wsolbook.data.images import SUFFIXES, full_size, read_image
 from wsolbook.data.transforms import to_network
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2"}
 LEAST_SIDE = 8
 LONGEST = 40  # times the short side; the resized photograph would not fit into memory for ever
 
@@ -92,8 +91,8 @@ def find_photos(places: tuple[Path, ...]) -> list[Path]:
             raise FileNotFoundError(f"{place} does not exist")
         inside = [place] if not place.is_dir() else []
         if place.is_dir():
-            inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+            inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
-                raise ValueError(f"folder {place} holds no pictures ({', '.join(sorted(ENDINGS))})")
+                raise ValueError(f"folder {place} holds no pictures ({', '.join(SUFFIXES)})")
         found += inside
     return found

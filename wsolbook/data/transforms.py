@@ -59,11 +59,6 @@ def sample(
     return wrapped
 
 
-def picture_of(sample: Sample) -> Float[Tensor, "3 h w"]:
-    """Return the picture of a sample as floats in [0, 1]."""
-    return F.to_dtype(sample["image"], torch.float32, scale=True).as_subclass(Tensor)
-
-
 def network_input(samples: Sequence[Sample]) -> Float[Tensor, "n 3 h w"]:
     """Return the pictures of samples of one size as network input.
 

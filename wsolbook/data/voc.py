@@ -115,7 +115,7 @@ class VOC(Pictures):
         objects = read_voc(path).objects
         if strangers := {each.name for each in objects} - NUMBER.keys():
             raise ValueError(f"{path}: {min(strangers)!r} is not a class of VOC")
-        return [each for each in objects if self.difficult == "include" or not each.uncounted]
+        return [each for each in objects if self.difficult == "include" or not each.difficult]
 
 
 def read_ids(path: Path) -> list[str]:

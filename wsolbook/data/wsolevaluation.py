@@ -43,12 +43,11 @@ class Metadata:
     ignore: dict[str, str] = field(default_factory=dict)
 
 
-def read_metadata(folder: str | Path, proxy: bool = False) -> Metadata:
+def read_metadata(folder: str | Path) -> Metadata:
     """Read one split, for example the folder metadata/CUB/test.
 
     Args:
         folder: holds image_ids.txt, class_labels.txt and localization.txt; image_sizes.txt is not needed.
-        proxy: read the smaller list image_ids_proxy.txt, which hyper-parameters are searched on.
 
     Raises:
         OSError: when a file is missing.
@@ -56,7 +55,7 @@ def read_metadata(folder: str | Path, proxy: bool = False) -> Metadata:
             listed image lacks its label or (in a split that has any) its localization.
     """
     folder = require_folder(Path(folder), "metadata")
-    ids = read_lines(folder / f"image_ids{'_proxy' if proxy else ''}.txt")
+    ids = read_lines(folder / "image_ids.txt")
     labels = {name: int(label) for name, label in read_table(folder / "class_labels.txt", 2, separator=",")}
     boxes: dict[str, list[Box]] = {}
     masks: dict[str, list[str]] = {}
@@ -86,41 +85,25 @@ def open_published(root: str | Path, split: str, **options: Unpack[Loading]) -> 
 class WSOLEvaluation(Pictures):
     """Pictures of a published split.
 
-    Boxes are used as written (inclusive corners in ILSVRC; x + width, y + height in CUB). Masks are the union
-    of an image's object masks, 255 where only the ignore mask is set.
+    Classes are named by their numbers. Boxes are used as written (inclusive corners in ILSVRC; x + width,
+    y + height in CUB). Masks are the union of an image's object masks, 255 where only the ignore mask is set.
 
     Args:
         metadata: folder of the split, for example metadata/CUB/test.
-        images: folder that the image ids start from.
-        masks: folder that the mask paths start from; by default `images`.
-        classes: names of the classes; by default their numbers.
-        proxy: use the smaller list of the training split.
+        images: folder that the image ids and the mask paths start from.
         **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
         OSError: when a file of the metadata is missing.
-        ValueError: when the metadata contradict themselves, or `classes` are too few.
+        ValueError: when the metadata contradict themselves.
     """
 
     masks_may_differ = True
 
-    def __init__(
-        self,
-        metadata: str | Path,
-        images: str | Path,
-        *,
-        masks: str | Path | None = None,
-        classes: tuple[str, ...] | None = None,
-        proxy: bool = False,
-        **options: Unpack[Loading],
-    ) -> None:
+    def __init__(self, metadata: str | Path, images: str | Path, **options: Unpack[Loading]) -> None:
         self.images = require_folder(Path(images), "image folder")
-        self.mask_folder = Path(masks) if masks is not None else self.images
-        self.metadata = read_metadata(metadata, proxy)
-        highest = max(self.metadata.labels.values(), default=-1)
-        self.classes = classes or tuple(map(str, range(highest + 1)))
-        if highest >= len(self.classes):
-            raise ValueError(f"{metadata}: label {highest}, but {len(self.classes)} class names")
+        self.metadata = read_metadata(metadata)
+        self.classes = tuple(map(str, range(max(self.metadata.labels.values(), default=-1) + 1)))
         self.has_boxes, self.has_masks = bool(self.metadata.boxes), bool(self.metadata.masks)
         if self.has_masks and len(self.classes) > 254:
             raise ValueError(f"{metadata}: masks of 8 bits hold 254 classes, not {len(self.classes)}")
@@ -162,7 +145,7 @@ class WSOLEvaluation(Pictures):
         return mask
 
     def _marked(self, path: str) -> Bool[Tensor, "h w"]:
-        return read_gray(self.mask_folder / path) > 0
+        return read_gray(self.images / path) > 0
 
 
 def _box(folder: Path, name: str, fields: list[str]) -> Box:

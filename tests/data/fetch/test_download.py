@@ -5,7 +5,6 @@ import os
 import shutil
 import tarfile
 import threading
-import zipfile
 
 import pytest
 from trees import write
@@ -241,33 +240,6 @@ def test_a_malicious_tar_is_refused_and_leaves_nothing(tmp_path, bad):
     assert sorted(os.listdir(tmp_path)) == ["a.tar", "out"]
 
 
-def zipped(path, *names):
-    with zipfile.ZipFile(path, "w") as packed:
-        for name in names:
-            packed.writestr(name, "abc")
-    return path
-
-
-def test_a_zip_lands_where_it_should(tmp_path):
-    extract(zipped(tmp_path / "a.zip", "top/x.txt", "top/empty/"), tmp_path / "out")
-    assert (tmp_path / "out/top/x.txt").read_text() == "abc"
-    assert (tmp_path / "out/top/empty").is_dir()
-
-
-@pytest.mark.parametrize("bad", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
-def test_a_malicious_zip_is_refused_and_leaves_nothing(tmp_path, bad):
-    with pytest.raises(ValueError, match=r"a\.zip: refused, member"):
-        extract(zipped(tmp_path / "a.zip", "good.txt", bad), tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == []
-
-
-def test_a_link_in_a_zip_is_refused(tmp_path):
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    with pytest.raises(ValueError, match="'link' is a link"):
-        extract(zipped(tmp_path / "a.zip", link), tmp_path / "out")
-
-
 @pytest.mark.parametrize("mode", ["gz", "xz"])
 def test_a_wrong_checksum_behind_the_last_member(tmp_path, mode):
     path = tar(tmp_path / f"a.tar.{mode}", *(f"{i}.txt" for i in range(200)), mode=f"w:{mode}")
@@ -283,9 +255,8 @@ def test_a_wrong_checksum_behind_the_last_member(tmp_path, mode):
 def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=5)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    for path in (tar(tmp_path / "a.tar", "x", "y"), zipped(tmp_path / "a.zip", "x", "y")):
-        with pytest.raises(ValueError, match=rf"{path.name}: refused, it holds more than the 5 bytes"):
-            extract(path, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"a\.tar: refused, it holds more than the 5 bytes"):
+        extract(tar(tmp_path / "a.tar", "x", "y"), tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 
@@ -294,21 +265,11 @@ def test_members_a_thousand_folders_deep_are_refused(tmp_path):
         extract(tar(tmp_path / "a.tar", "d/" * 1000 + "x"), tmp_path / "out")
 
 
-def test_an_encrypted_zip_is_refused(tmp_path):
-    path = zipped(tmp_path / "a.zip", "x.txt")
-    data = bytearray(path.read_bytes())
-    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
-        data[data.index(signature) + flags] |= 1
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"a\.zip: refused, .* encrypted"):
-        extract(path, tmp_path / "out")
-
-
 def test_damaged_archives_are_named_and_leave_nothing(tmp_path):
     whole = tar(tmp_path / "a.tar.gz", *(f"{i}.txt" for i in range(200)), mode="w:gz").read_bytes()
     (tmp_path / "a.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(OSError, match=r"a\.tar\.gz: damaged archive"):
         extract(tmp_path / "a.tar.gz", tmp_path / "out")
-    with pytest.raises(ValueError, match=r"t\.tar: neither a tar nor a zip"):
+    with pytest.raises(ValueError, match=r"t\.tar: not a tar archive"):
         extract(write(tmp_path / "t.tar", "text"), tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []

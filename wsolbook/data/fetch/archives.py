@@ -8,16 +8,15 @@ import os
 import secrets
 import shutil
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 DEEPEST = 100  # folders in the name of a member
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def extract(archive: str | Path, target: str | Path) -> None:
-    """Unpack a tar (plain, gz, bz2, xz) or zip archive below `target`.
+    """Unpack a tar archive (plain, gz, bz2, xz) below `target`.
 
     Every member is checked before it is written: absolute names, `..`, links and devices are refused.
     Members go to a folder of their own first and move to their places when all are there, so that an
@@ -37,12 +36,9 @@ def extract(archive: str | Path, target: str | Path) -> None:
     staging = target / f".unpacking-{secrets.token_hex(4)}"
     staging.mkdir()
     try:
-        if tarfile.is_tarfile(archive):
-            _untar(archive, staging)
-        elif zipfile.is_zipfile(archive):
-            _unzip(archive, staging)
-        else:
-            raise ValueError(f"{archive}: neither a tar nor a zip archive")
+        if not tarfile.is_tarfile(archive):
+            raise ValueError(f"{archive}: not a tar archive")
+        _untar(archive, staging)
         _move(staging, target)
     except DAMAGED as error:
         raise OSError(f"{archive}: damaged archive ({error})") from error
@@ -61,11 +57,6 @@ def require_safe(archive: Path, name: str) -> None:
         raise ValueError(f"{archive}: refused, a member lies {len(parts)} folders deep")
 
 
-def _require_room(archive: Path, size: int, room: int) -> None:
-    if size > room:
-        raise ValueError(f"{archive}: refused, it holds more than the {room:,} bytes that are free")
-
-
 def _untar(archive: Path, folder: Path) -> None:
     size, room = 0, shutil.disk_usage(folder).free
     with tarfile.open(archive) as tar:
@@ -76,33 +67,13 @@ def _untar(archive: Path, folder: Path) -> None:
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{archive}: refused, member {member.name!r} is a link or a device")
             size += member.size
-            _require_room(archive, size, room)
+            if size > room:
+                raise ValueError(f"{archive}: refused, it holds more than the {room:,} bytes that are free")
             tar.extract(member, folder)
         while tar.fileobj and tar.fileobj.read(
             1 << 20
         ):  # the checksum of a compressed tar lies behind its end
             pass
-
-
-def _unzip(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
-        members = packed.infolist()
-        _require_room(archive, sum(m.file_size for m in members), shutil.disk_usage(folder).free)
-        for member in members:
-            require_safe(archive, member.filename)
-            if (member.external_attr >> 16) & 0o170000 == 0o120000:
-                raise ValueError(f"{archive}: refused, member {member.filename!r} is a link")
-            place = folder / member.filename
-            if member.is_dir():
-                place.mkdir(parents=True, exist_ok=True)
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                source = packed.open(member)
-            except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in an unknown way
-                raise ValueError(f"{archive}: refused, {error}") from error
-            with source, place.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def _move(staging: Path, target: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
+from typing import Any, cast
+
+from torch.utils.data import DataLoader, Dataset
 
 from wsolbook.data.images import full_size, read_image
 from wsolbook.data.pictures import Pictures
@@ -46,7 +48,11 @@ def verify(data: Pictures, expected: int | None = None, processes: int = 1) -> F
         findings.problems.append(f"{len(data):,} pictures, the official list has {expected:,}")
     if not len(data):
         findings.problems.append("the data set is empty")
-    for boxes, masks, problems in progress(_look(data, processes), "verify", total=len(data)):
+    look = partial(inspect, data)
+    looked = DataLoader[Any](
+        cast(Dataset[Any], range(len(data))), None, collate_fn=look, num_workers=processes * (processes > 1)
+    )
+    for boxes, masks, problems in progress(looked, "verify", total=len(data)):
         findings.checked += 1
         findings.boxes += boxes
         findings.masks += masks
@@ -86,24 +92,3 @@ def _collecting(problems: list[str]) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         problems.append(str(error))
-
-
-def _look(data: Pictures, processes: int) -> Iterator[tuple[int, int, list[str]]]:
-    if processes <= 1:
-        yield from (inspect(data, i) for i in range(len(data)))
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (data,)) as pool:
-        yield from pool.map(_inspect_kept, range(len(data)), chunksize=64)
-
-
-_kept: Pictures
-
-
-def _keep(data: Pictures) -> None:
-    """Hold the data set in a worker, so that it travels once and not with every chunk."""
-    global _kept
-    _kept = data
-
-
-def _inspect_kept(index: int) -> tuple[int, int, list[str]]:
-    return inspect(_kept, index)
