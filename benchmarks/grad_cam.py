@@ -21,6 +21,7 @@ import torch
 import tyro
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from wsolbook.metrics.baselines import center_gaussian
 
 from wsolbook import results
 from wsolbook.backbones import build

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from scipy.stats import norm
 
 from wsolbook import results
 
@@ -43,10 +42,3 @@ def test_a_table_aligns_names_left_and_numbers_right():
 def test_spread_is_mean_and_sample_deviation():
     assert results.spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
     assert results.spread([97.25], digits=2) == "97.25"
-
-
-def test_the_interval_is_that_of_the_normal_for_many_images():
-    right = [1.0] * 900 + [0.0] * 600
-    half = norm.ppf(0.95) * (0.6 * 0.4 / 1500) ** 0.5
-    assert results.interval(right, level=0.9) == pytest.approx((0.6 - half, 0.6 + half), abs=0.1 * half)
-    assert results.interval([3.0, 3.0]) == (3.0, 3.0)

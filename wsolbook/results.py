@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 
 def folder() -> Path:
     """Return where the results lie: inside an installed package, or at the root of a checkout."""
@@ -49,21 +47,6 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     """Return mean ± sample standard deviation of the values over seeds."""
     center = f"{mean(values):.{digits}f}"
     return center if len(values) == 1 else f"{center} ± {stdev(values):.{digits}f}"
-
-
-def interval(values: Sequence[float], level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of one value an image (Efron, 1979).
-
-    Args:
-        values: for example whether the box of each image was right.
-        level: share of the resampled means inside the interval.
-        draws: how often the images are drawn anew, always the same draws.
-    """
-    images = np.asarray(values, float)
-    random = np.random.default_rng(0)
-    means = [random.choice(images, len(images)).mean() for _ in range(draws)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def compare(record: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ WORK = """
 import json, sys
 import torch
 from torch import distributed
-from wsolbook.evaluation import over_processes
+from wsolbook.evaluation import PerImage, over_processes
 from wsolbook.metrics import AveragePrecision, BoxAccuracy, ConfusionMatrix, PixelAP
 from wsolbook.distributed import rank_and_world
 
@@ -38,11 +38,19 @@ box.update(maps[mine], boxes[mine])
 pixel.update(maps[mine], masks[mine])
 matrix.update(masks[mine].flip(1), masks[mine])
 ranks.update(scores[mine], labels[mine])
+each = PerImage(lambda: BoxAccuracy(20))
+for i in mine:
+    one = BoxAccuracy(20)
+    one.update(maps[i : i + 1], boxes[i : i + 1])
+    each.add(one)
+each.over_processes()
 for metric in (box, pixel, matrix, ranks):
     over_processes(metric)
 assert ranks.images == len(ranks.state["scores"]) == 7
 numbers = [metric.compute() for metric in (pixel, matrix, ranks)]
-print(json.dumps([box.images, box.state["correct"].tolist(), *numbers]))
+rows = sorted(each.rows().tolist())  # in whatever order the processes come
+assert (each.total.state["correct"] == box.state["correct"]).all() and each.total.images == 7
+print(json.dumps([box.images, rows, box.state["correct"].tolist(), *numbers]))
 if world > 1:
     distributed.destroy_process_group()
 """

@@ -29,6 +29,11 @@ def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkey
     assert record["pictures"] == {"training": 8, "evaluated": 6}
     parts = {"head", "body", "limbs", "background"}
     assert record["center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
+    assert record["over_center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"}
+    for metric, intervals in record["over_center"].items():
+        for (low, high), ours in zip(intervals, record["metrics"][metric], strict=True):
+            assert low <= high
+            assert low - 1e-9 <= ours - record["center"][metric] <= high + 1e-9  # six images, 1,000 draws
     assert record["config"]["data"]["size"] == 16
     assert not record["config"].keys() & {"seed", "source", "target"}
     about = record["provenance"]

@@ -80,11 +80,8 @@ def evaluate(options: Evaluate) -> int:
     if main is None or (options.maps and options.weights):
         raise ValueError("give either --maps FOLDER or --weights FILE")
     with joined():
-        rank, world = rank_and_world()
-        if options.against and world > 1:
-            raise ValueError("--against keeps the counts of each image, and runs in one process")
         report, curves = run(options, main)
-        if rank == 0:
+        if rank_and_world()[0] == 0:
             print(markdown(report))
             for path in write(options.out, report, curves) if options.out is not None else ():
                 print(path)

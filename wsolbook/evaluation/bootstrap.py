@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from wsolbook.distributed import gather
 from wsolbook.metrics.counts import Counts
 
 M = TypeVar("M", bound=Counts)
@@ -42,7 +43,13 @@ class PerImage(Generic[M]):
 
     def rows(self) -> Int[np.ndarray, "n counts"]:
         """Return the counts of each image, one row each."""
-        return np.stack(self._rows)
+        width = sum(counts.numel() for counts in self.total.state.values())
+        return np.stack(self._rows) if self._rows else np.zeros((0, width), np.int32)
+
+    def over_processes(self) -> None:
+        """Join the images of all processes; each calls this once, after its last image."""
+        self._rows = list(gather(torch.from_numpy(self.rows())).numpy())
+        self.total = self.metric_of(self.rows().sum(0, dtype=np.int64))
 
     def metric_of(self, sums: Int[np.ndarray, " counts"]) -> M:
         """Return the metric whose counts are `sums`."""

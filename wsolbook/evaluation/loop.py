@@ -52,6 +52,8 @@ class Tally(Generic[M]):
     def over_processes(self, classes: int) -> None:
         """Join what all processes counted; each calls this once, after its last image."""
         over_processes(self.total)
+        if self.keep:
+            self.each.over_processes()
         if rank_and_world()[1] > 1:  # every process takes part in every sum
             all_of_them = {c: over_processes(self.by_class.get(c, self.task.empty())) for c in range(classes)}
             self.by_class = {c: metric for c, metric in all_of_them.items() if metric.images}

@@ -13,7 +13,7 @@ from wsolbook.data import critters
 from wsolbook.data.augment import AUGMENTATIONS
 from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
-from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate
+from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate, paired_bootstrap
 from wsolbook.evaluation.tasks import Boxes, Classification, MultiLabel, Parts, Pixels, Seeds, Task
 from wsolbook.types import Localizer, Samples
 
@@ -65,6 +65,16 @@ class On(ABC):
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
         """Measure a network on the test pictures, in percent."""
         return scores(count(model, self.testing(), self.tasks(), workers))
+
+    def lead(self, model: Localizer, workers: int = 0) -> dict[str, list[float]]:
+        """Return, as a 95 % interval over the test pictures, how far the maps lie above the center's."""
+        sources = (FromNetwork(model), FromNetwork(Center(len(self.classes))))
+        found = [evaluate(s, self.testing(), self.tasks()[1:], workers=workers, keep=True) for s in sources]
+        intervals = {
+            ours.task.headline: paired_bootstrap(ours.each, blind.each, ours.task.score)
+            for ours, blind in zip(*found, strict=True)
+        }
+        return {metric: [interval.low, interval.high] for metric, interval in intervals.items()}
 
     def center(self) -> dict[str, float]:
         """Measure the map that guesses the center of every picture; classification is left out."""

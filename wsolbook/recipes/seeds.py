@@ -42,7 +42,7 @@ def reproduce(
     folders = {seed: runs / f"{name}-seed{seed}" for seed in seeds}
     for folder in folders.values():
         _require_commit(folder, where["commit"])
-    found, seconds = [], []
+    found, leads, seconds = [], [], []
     for seed, folder in folders.items():
         started = time.perf_counter()
         one = replace(recipe, seed=seed)
@@ -50,6 +50,7 @@ def reproduce(
         model, data = one.model(), one.training_data()
         history = train(model, data, one, run=folder, evaluate=one.evaluate, resume="auto")
         found.append(history.final)
+        leads.append(one.data.lead(model.eval(), one.workers))
         whole = len(history.losses) == history.step
         seconds.append(round(time.perf_counter() - started, 1) if whole else None)
     config = plain(recipe)
@@ -59,6 +60,7 @@ def reproduce(
         "target": config.pop("target"),
         "target_source": config.pop("source"),
         "center": recipe.data.center(),
+        "over_center": {metric: [lead[metric] for lead in leads] for metric in leads[0]},
         "pictures": {"training": len(data), "evaluated": len(recipe.data.testing())},
         "provenance": {
             "command": " ".join(command),
