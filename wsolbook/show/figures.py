@@ -44,7 +44,7 @@ def use_style() -> None:
                 color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"]
             ),
             "legend.frameon": False,
-            "image.interpolation": "nearest",
+            "image.interpolation": "antialiased",  # exact squares where large, smooth where reduced
         }
     )
 
