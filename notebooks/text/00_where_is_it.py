@@ -34,9 +34,10 @@ from wsolbook import check, maps
 from wsolbook.backbones import build
 from wsolbook.cam import cam
 from wsolbook.data import critters
+from wsolbook.data.transforms import to_network
 from wsolbook.metrics import BoxAccuracy
 from wsolbook.show.figures import INK, draw_box, overlay, show_images
-from wsolbook.training import Optim, Schedule, TrainConfig, train
+from wsolbook.training import Optim, Schedule, train
 
 here = wsolbook.setup()
 
@@ -86,52 +87,54 @@ here = wsolbook.setup()
 # the part not been there. So this book does its experiments in a small world of its own, in which
 # everything is known because we draw it ourselves: the **critters**.
 
-# %% mystnb={"image": {"alt": "Sixteen drawn animals in two rows. Each column shows two animals of one species; their heads agree, while bodies, colors and landscapes differ."}, "figure": {"caption": "The eight species. Each column is one species: the heads agree; bodies, coats and landscapes are mostly drawn without a look at it.", "name": "fig-where-species"}}
-world = critters.sample(n=200, size=128, seed=7)
-species = world.labels.argmax(1)
-shown = [int((species == c).nonzero()[i]) for i in (0, 1) for c in range(8)]
+# %% mystnb={"image": {"alt": "Sixteen drawn animals in two rows, each column one species: fox, owl, frog, deer, rabbit, lion, duck, panda. Heads agree within a column. Both foxes have a fox's body; one owl has the body of a bird, the other a gray one with a long tail; one frog has flippers."}, "figure": {"caption": "The eight species, seen from near. Each column is one species: the heads agree; bodies, coats and landscapes may differ.", "name": "fig-where-species"}}
+near = critters.scenes(n=200, seed=7, object_scale=(0.65, 0.75))
+names = [scene.critters[0].species for scene in near]
+of = {word: [i for i, n in enumerate(names) if n == word] for word in critters.MAIN}
+shown = [near[of[word][k]] for k in (0, 1) for word in critters.MAIN]
 
-titles = [world.classes[c] for c in range(8)] + [""] * 8
-show_images([world.images[i] for i in shown], titles, columns=8, width=1.15)
+drawn = critters.render(shown, size=256)
+titles = [*critters.MAIN, *[""] * 8]
+show_images(list(drawn.images), titles, columns=8, width=1.15)
 plt.show()
 
 # %% [markdown]
-# One rule makes this world a laboratory. **The head tells the species; the body hardly does.** In four out of
-# five animals, the kind of body, the coat and its pattern are drawn without a look at the species, and so
-# there are foxes on the legs of a beetle and ducks in the fur of a bear. The landscape tells nothing at all, unless we ask
-# for it. Before any network has seen a picture we know where the evidence for its class is, and where it is not.
+# One rule makes this world a laboratory. **The head tells the species; the body hints.** Half of the animals wear the body
+# of their own species. For the others the kind of body, the coat and its pattern are drawn without a look at the species, and so
+# there are frogs with the flippers of a seal and owls on the legs of a rabbit. The landscape tells nothing at all, unless we ask
+# for it. Before any network has seen a picture we know where the evidence for its class is, and how much of it.
 #
 # And we know it for every pixel. A sample comes with everything that a benchmark has, and with one thing that
 # none has, the masks of the parts.
 
 # %%
-print("images", tuple(world.images.shape), "from 0 to 1")
-print("labels", tuple(world.labels.shape), world.classes)
-print("masks ", tuple(world.masks.shape), "0 is background")
-print("parts ", tuple(world.parts.shape), critters.PARTS)
-print("boxes ", len(world.boxes), "lists, the first:", world.boxes[0].tolist())
+print("images", tuple(drawn.images.shape), "from 0 to 1")
+print("labels", tuple(drawn.labels.shape), drawn.classes)
+print("masks ", tuple(drawn.masks.shape), "0 is background")
+print("parts ", tuple(drawn.parts.shape), critters.PARTS)
+print("boxes ", len(drawn.boxes), "lists, the first:", drawn.boxes[0].tolist())
 
-# %% mystnb={"image": {"alt": "Three rows: an animal with its bounding box, the mask of the animal, and its parts in three colors: head, body and limbs."}, "figure": {"caption": "What is known of every picture: box, mask, and parts (head orange, body blue, limbs pink). No training ever sees any of it.", "name": "fig-where-truth"}}
+# %% mystnb={"image": {"alt": "Three rows of six: an animal with its bounding box; the mask of the animal, white on black; and its parts in three colors on light gray, head, body and limbs."}, "figure": {"caption": "What is known of every picture: box, mask, and parts (head orange, body blue, limbs pink). No training ever sees any of it.", "name": "fig-where-truth"}}
 figure, axes = plt.subplots(3, 6, figsize=(8.4, 4.3), layout="constrained")
 colors = torch.tensor([plt.matplotlib.colors.to_rgb(INK[p]) for p in critters.PARTS])
-for column, i in zip(axes.T, shown[:6], strict=True):
-    picture = world.images[i].permute(1, 2, 0)
-    parts = torch.einsum("phw,pc->hwc", world.parts[i].float(), colors)
-    parts += 0.9 * ~world.parts[i].any(0)[..., None]
-    panels = (picture, world.masks[i] > 0, parts)
+for i, column in enumerate(axes.T):
+    picture = drawn.images[i].permute(1, 2, 0)
+    parts = torch.einsum("phw,pc->hwc", drawn.parts[i].float(), colors)
+    parts += 0.9 * ~drawn.parts[i].any(0)[..., None]
+    panels = (picture, drawn.masks[i] > 0, parts)
     for axis, panel in zip(column, panels, strict=True):
         axis.imshow(panel, cmap="gray")
         axis.set_axis_off()
-    draw_box(column[0], world.boxes[i][0], INK["truth"])
+    draw_box(column[0], drawn.boxes[i][0], INK["truth"])
 plt.show()
 
 # %% [markdown]
 # The parts divide the animal without remainder: each pixel of the mask belongs to exactly one.
 
 # %%
-together = world.parts.sum(1)
+together = drawn.parts.sum(1)
 print("most parts that one pixel has:", int(together.max()))
-print("parts together are the mask:  ", torch.equal(world.masks > 0, together.bool()))
+print("parts together are the mask:  ", torch.equal(drawn.masks > 0, together.bool()))
 
 # %% [markdown]
 # ### A scene is a description first
@@ -140,7 +143,7 @@ print("parts together are the mask:  ", torch.equal(world.masks > 0, together.bo
 # value: who stands where, wearing what, in which light.
 
 # %%
-scene = critters.scenes(n=200, seed=7)[shown[0]]
+scene = shown[0]
 animal = scene.critters[0]
 print(f"{animal.species}, body plan {animal.body.plan!r}, on {scene.background!r}")
 
@@ -149,8 +152,7 @@ print(f"{animal.species}, body plan {animal.body.plan!r}, on {scene.background!r
 # the last pixel. Statisticians call such a change an {term}`intervention`, and it is worth more than any
 # amount of looking: if the network's answer changes when only the head was removed, then the network used the head.
 
-# %% mystnb={"image": {"alt": "The same scene five times: as drawn, without its head, without its body, on water, and with the body of another species."}, "figure": {"caption": "One scene and four interventions. The landscape behind the missing head is what was always there.", "name": "fig-where-interventions"}}
-scene = critters.scenes(n=200, seed=7)[shown[2]]
+# %% mystnb={"image": {"alt": "The same scene five times: a fox in a forest as drawn, without its head, without its body, on water, and with the green body of a frog. Where the body was, a mushroom that stood behind it appears."}, "figure": {"caption": "One scene and four interventions. What appears behind a missing part is what was always there.", "name": "fig-where-interventions"}}
 changed = {
     "as drawn": scene,
     "without the head": scene.without("head"),
@@ -158,8 +160,8 @@ changed = {
     "on water": scene.on("water"),
     "body of a frog": scene.with_body_of("frog"),
 }
-drawn = critters.render(list(changed.values()), size=128)
-show_images(list(drawn.images), list(changed), width=1.6)
+five = critters.render(list(changed.values()), size=256)
+show_images(list(five.images), list(changed), width=1.6)
 plt.show()
 
 # %% [markdown]
@@ -167,9 +169,9 @@ plt.show()
 # covers, picture and picture without head must be equal as numbers.
 
 # %%
-whole, headless = drawn.images[0], drawn.images[1]
+whole, headless = five.images[0], five.images[1]
 different = (whole != headless).any(0)
-head = drawn.parts[0, 0]
+head = five.parts[0, 0]
 near_head = torch.nn.functional.max_pool2d(head[None].float(), 5, 1, 2)[0] > 0
 
 check("share of the pixels that changed", different.float().mean(), at_least=0.05)
@@ -189,16 +191,17 @@ print("drawn at once = drawn one by one:", torch.equal(at_once, torch.cat(one_by
 # %% [markdown]
 # ### The knobs
 #
-# A world has settings, and they are what the later chapters turn. `object_scale` is the size of the animal.
-# `body_cue` is the probability that an animal wears the body of its own species: at 0 the body says
-# nothing about the class, at 1 as much as the head. `clutter` adds things that are no animals.
+# A world has settings, and they are what the later chapters turn. `object_scale` is the length of an animal in widths of the
+# picture, somewhere between 0.3 and 0.75 if nothing else is said. `body_cue` is the probability that an animal wears the body of its
+# own species, 0.5: at 0 the body says nothing about the class, at 1 as much as the head. `clutter` adds things that are no animals.
 
-# %% mystnb={"image": {"alt": "Four rows of six pictures: small animals, animals whose bodies match their heads, pictures with several animals, and pictures in which ducks alone are on water."}, "figure": {"caption": "Four knobs. From above: small animals; bodies that tell the species; one to four animals, as in PASCAL VOC; and a world in which ducks, and only ducks, come with water.", "name": "fig-where-knobs"}}
+# %% mystnb={"image": {"alt": "Four rows of six pictures: animals so small that they take a fifth of the width; animals whose bodies match their heads, such as a brown owl with wings; pictures with one to four animals; and pictures in which both ducks are on water, while foxes and frogs are not."}, "figure": {"caption": "Four knobs. From above: small animals; bodies that always tell the species; one to four animals, as in PASCAL VOC; and a world in which ducks, and only ducks, come with water.", "name": "fig-where-knobs"}}
+far = (0.15, 0.25)
 rows = {
-    "object_scale=(0.3, 0.4)": critters.sample(6, size=96, object_scale=(0.3, 0.4)),
-    "body_cue=1": critters.sample(6, size=96, seed=4, body_cue=1.0),
-    'preset="multi"': critters.sample(6, "multi", size=96),
-    'preset="biased"': critters.sample(6, "biased", size=96, seed=2),
+    f"object_scale={far}": critters.sample(6, size=256, object_scale=far),
+    "body_cue=1": critters.sample(6, size=256, seed=4, body_cue=1.0),
+    'preset="multi"': critters.sample(6, "multi", size=256),
+    'preset="biased"': critters.sample(6, "biased", size=256, seed=2),
 }
 figure, axes = plt.subplots(4, 6, figsize=(8.4, 6.1), layout="constrained")
 for line, (knob, sampled) in zip(axes, rows.items(), strict=True):
@@ -222,14 +225,34 @@ plt.show()
 # removable parts; we owe the idea of removing a part to it. Ours differs in what it is for: it is drawn while a network
 # trains, its cues can be tuned, and it has all the labels that the methods of this book are trained with and measured by.
 #
+# ### Why these settings
+#
+# Whoever draws a world can turn it until the favorite method looks good. So here is how `"single"` was set: by five
+# conditions, on class activation mapping (CAM) alone, before any other method of the book was run in it. {term}`MaxBoxAccV2` and {term}`PxAP` are scores
+# from 0 to 100 that the next chapter takes apart; the *center* is a bell curve in the middle of the picture, which never looks at it.
+# Measured were three trainings of 3 epochs, on 500 pictures that they had not seen (`benchmarks/world.py`).
+#
+# | condition | asked for | measured |
+# |---|---|---|
+# | a network names the animals, so that a bad map is not the fault of a bad classifier | at least 95 % | 99.6 to 100 % |
+# | CAM is ahead of the center in MaxBoxAccV2 | by 6 points | 41.2 ± 1.1 against 32.9 |
+# | and in PxAP | by 15 points | 59.1 ± 1.9 against 32.2 |
+# | the true mask, drawn on the network's 8 × 8 grid, has a high MaxBoxAccV2, so that the grid limits nobody | at least 90 | 98.0 |
+# | a network trained on pictures without heads names the species from bodies | 45 to 70 % | 57 to 58 % |
+#
+# The second line is the margin that CAM has on ImageNet, give or take (62.4 against 52.5 {cite}`choe2020evaluating`). Draw the animals larger and nearer the
+# middle, and the center wins: in such a world boxes can judge nobody. The last two lines say how much is left to win. The grid could
+# express fifty points more than CAM finds, and the bodies alone tell the species in more than half of the pictures, where guessing
+# tells it in one of eight.
+#
 # ## First, the answer
 #
 # Now the experiment that the rest of the book explains. Fifteen hundred pictures and one word for each. A
 # training batch in this package carries nothing else, which is all there is to {term}`weak supervision`; look what is in it.
 
 # %%
-train_set = critters.Critters(n=1500, split="train")
-test_set = critters.Critters(n=400, split="test")
+train_set = critters.Critters(n=1500, size=here.size, split="train")
+test_set = critters.Critters(n=400, size=here.size, split="test")
 
 batch = train_set.batch([0, 1, 2], epoch=0)
 print("images", tuple(batch.images.shape), " labels", tuple(batch.labels.shape))
@@ -241,29 +264,47 @@ print("boxes:", batch.boxes, " masks:", batch.masks)
 # that were trained on thirty other species.
 
 # %%
-model = build("tiny", classes=8, weights="critters")
-settings = TrainConfig(
+settings = here.config(
     epochs=2, batch_size=32, optim=Optim(lr=0.05), schedule=Schedule("cosine")
 )
-_ = train(model, train_set, settings, seed=here.seed)
 
+
+def trained(seed):
+    """Train the network of this chapter; the seed decides all that is random in it."""
+    torch.manual_seed(seed)
+    model = build(here.backbone, classes=8, weights="critters").to(here.device)
+    train(model, train_set, settings, seed=seed)
+    return model
+
+
+models = [trained(seed) for seed in here.seeds]
+
+# %%
 test = test_set.batch(range(len(test_set)))
-true = test.labels.argmax(1)
-with torch.no_grad():
-    accuracy = (model(test.images).argmax(1) == true).float().mean()
-check("accuracy on animals that it has never seen", accuracy, at_least=0.95)
+x, true = test.images.to(here.device), test.labels.argmax(1)
+
+
+def share_right(model, images):
+    """Return the share of the test pictures that the network names rightly."""
+    with torch.no_grad():
+        return (model(images).argmax(1).cpu() == true).float().mean()
+
+
+wrong = [1 - share_right(model, x) for model in models]
+check("share of new animals that it names wrongly", wrong, at_most=0.05)
 
 # %% [markdown]
 # It can name them. Nobody has told it where they are. And yet a single line returns a map of the evidence for
 # each name. The {doc}`chapter after next <02_cam>` derives that line; here is what it gives.
 
-# %% mystnb={"image": {"alt": "Eight animals, above as drawn, below with a heat map that glows on the head and leaves most of the body dark."}, "figure": {"caption": "What a classifier knows about *where*, after training on words. The maps were computed by class activation mapping; the network never saw a box or a mask.", "name": "fig-where-answer"}}
-heat = cam(model, test.images, true).values[:, 0]
+# %% mystnb={"image": {"alt": "Eight animals, one of each species, in two double rows: above as drawn, below with a heat map over it. The glow is brightest on or beside the head and fades over the body; around small animals it spreads into the landscape."}, "figure": {"caption": "What a classifier knows about *where*, after training on words. The maps were computed by class activation mapping; the network never saw a box or a mask.", "name": "fig-where-answer"}}
+heats = [cam(model, x, true).values[:, 0].cpu() for model in models]
 first = [int((true == c).nonzero()[0]) for c in range(8)]
-pictures = [test_set.images[i] / 255 for i in first]
+pictures = critters.render([test_set.scenes[i] for i in first], size=256).images
 
-glowing = [overlay(p, heat[i]) for p, i in zip(pictures, first, strict=True)]
-show_images([*pictures, *glowing], columns=8, width=1.15)
+glowing = [overlay(p, heats[0][i]) for p, i in zip(pictures, first, strict=True)]
+above_below = [*pictures[:4], *glowing[:4], *pictures[4:], *glowing[4:]]
+show_images(above_below, columns=4, width=1.9)
 plt.show()
 
 # %% [markdown]
@@ -274,28 +315,45 @@ plt.show()
 #
 # Two things can be seen in the picture above, and they are the two halves of the book.
 #
-# **It works.** The glow is on the animal. A network that was only ever asked *what* has kept track of *where*. Draw a box
-# around the glow, and most of the boxes are hits; we shall be precise about "hit" in a moment.
+# **It works.** The glow is on the animal. A network that was only ever asked *what* has kept track of *where*. Take the brightest point
+# of each map. An arbitrary point of the picture lies on the animal once in seven times; this one nearly always does.
 
 # %%
-full_size = maps.normalize(maps.resize(heat, 64))
-boxes = BoxAccuracy(contours="largest", iou=(0.5,))
-boxes.update(full_size, test.boxes)
-check("boxes that agree with the animal's to an IoU of 0.5, in percent",
-      boxes.compute()["acc"][0.5], at_least=50)
+full_size = [maps.normalize(maps.resize(heat, here.size)) for heat in heats]
+brightest = [m.flatten(1).argmax(1, keepdim=True) for m in full_size]
+animal = (test_set.masks > 0).flatten(1)
+on_it = [animal.gather(1, b).float().mean() for b in brightest]
+check("share of brightest points that lie on the animal", on_it, at_least=0.7)
 
 # %% [markdown]
 # **It finds the wrong thing.** Or rather, it finds exactly what it was asked for: what tells a fox from a rabbit. That is the
-# head. The body is common property, and stays dark. Ask for the object, and this map covers a fraction of it. Measure
-# how much of each part glows.
+# head. The body is mostly common property, and stays dimmer. Measure how much of each part glows.
 
 # %%
-inside = {
-    part: float((full_size * test_set.parts[:, p]).sum() / test_set.parts[:, p].sum())
-    for p, part in enumerate(critters.PARTS)
-}
-check("how much brighter the head is than the body", inside["head"] / inside["body"],
-      at_least=1.5)
+def brightness(score_maps, part):
+    where = test_set.parts[:, critters.PARTS.index(part)]
+    return (score_maps * where).sum() / where.sum()
+
+
+ratios = [brightness(m, "head") / brightness(m, "body") for m in full_size]
+check("how much brighter the head is than the body", ratios, at_least=1.2)
+
+# %% [markdown]
+# Ask for the object, and this map answers with a head and its halo. Draw a box around the glow, cut where it suits the boxes best, and compare
+# it with the true one by {term}`intersection over union`, 1 for equal boxes and 0 for boxes that do not meet. Nearly all reach 0.3. The usual
+# bar for a hit is 0.5, and there most fall short. They are in the right place, but the glow hardly grows with the animal: it is too narrow
+# for the large ones and, on a grid of 8 × 8, too wide for the small ones.
+
+# %%
+def hits(score_maps, bar):
+    boxes = BoxAccuracy(contours="largest", iou=(bar,))
+    boxes.update(score_maps, test.boxes)
+    return boxes.compute()["acc"][bar]
+
+
+loose, strict = ([hits(m, bar) for m in full_size] for bar in (0.3, 0.5))
+check("percent of boxes with an IoU of 0.3", loose, at_least=75)
+check("percent of boxes with an IoU of 0.5", strict, at_most=40)
 
 # %% [markdown]
 # {term}`Discriminative parts <discriminative part>` instead of whole objects: this is *the* problem of weak
@@ -322,8 +380,7 @@ check("how much brighter the head is than the body", inside["head"] / inside["bo
 # :label: ex-where-chance
 # :::
 # A map that knows nothing can still be lucky. Put a box of 60 % of the picture's side in the middle of each picture. For which
-# share of the test pictures is its {term}`IoU` with the true box at least 0.5? What does that say about a method that reaches
-# 60 %?
+# share of the test pictures is its {term}`IoU` with the true box at least 0.3, and at least 0.5? Compare with the boxes of the map.
 # :::{exercise-end}
 # :::
 #
@@ -334,13 +391,17 @@ check("how much brighter the head is than the body", inside["head"] / inside["bo
 # %% tags=["solution"]
 from wsolbook.metrics import box_iou
 
-middle = torch.tensor([[13, 13, 50, 50]])
-hits = torch.tensor([float(box_iou(middle, b).max() >= 0.5) for b in test.boxes])
-check("share of hits without looking at a picture", hits.mean(), at_least=0.6)
+edge = round(0.2 * here.size)
+far = here.size - 1 - edge
+middle = torch.tensor([[edge, edge, far, far]])
+overlap = torch.tensor([float(box_iou(middle, b).max()) for b in test.boxes])
+reached = {bar: (overlap >= bar).float().mean() for bar in (0.3, 0.5)}
+check("share that reaches 0.3 without looking", reached[0.3], at_least=0.5)
+check("share that reaches 0.5 without looking", reached[0.5], at_least=0.2)
 
 # %% [markdown]
-# A percentage means nothing beside no baseline. Objects sit in the middle of pictures, here as in photographs, and a
-# method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
+# A percentage means nothing beside no baseline. The blind box reaches 0.3 in two pictures of three, where the map reaches it in nearly all; but it
+# reaches 0.5 in more than a quarter, and by that bar the map is no better than not looking. A method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
 #
 # :::{solution-end}
 # :::
@@ -358,21 +419,21 @@ check("share of hits without looking at a picture", hits.mean(), at_least=0.6)
 # :::
 
 # %% tags=["solution"]
-from wsolbook.data.transforms import to_network
+def without(part):
+    scenes = [scene.without(part) for scene in test_set.scenes]
+    return to_network(critters.render(scenes, here.size, here.device).images)
 
-for part in ("head", "body"):
-    scenes = [s.without(part) for s in test_set.scenes]
-    with torch.no_grad():
-        answers = model(to_network(critters.render(scenes, size=64).images)).argmax(1)
-    right = (answers == true).float().mean()
-    if part == "head":
-        check("accuracy without heads", right, at_most=0.6)
-    else:
-        check("accuracy without bodies", right, at_least=0.8)
+
+headless, bodiless = without("head"), without("body")
+right = [share_right(model, headless) for model in models]
+check("accuracy without heads", right, at_most=0.45)
+wrong = [1 - share_right(model, bodiless) for model in models]
+check("share that it names wrongly without bodies", wrong, at_most=0.1)
 
 # %% [markdown]
-# Without the head the network is little better than guessing with the small hint that bodies give. Without
-# the body it hardly notices. This is a statement about causes, and no map was needed for it.
+# Without the head the network is wrong about most animals. It is right in about a quarter of the pictures, twice as often as guessing,
+# for half of the bodies tell the truth; and half as often as bodies allow, which the table above states for a network that had nothing else.
+# Without the body it hardly notices. This is a statement about causes, and no map was needed for it.
 #
 # :::{solution-end}
 # :::
@@ -387,9 +448,9 @@ for part in ("head", "body"):
 # :::{solution-start} ex-where-body
 # :class: dropdown
 # :::
-# Replace `critters.Critters(n=1500, split="train")` by
-# `critters.Critters(n=1500, split="train", body_cue=1.0)`, the same for the test set, and run the notebook again. The body is now
-# as good a clue as the head, and it is larger. But the network has no reason to use *both*: one sufficient clue is enough to
+# Give both `critters.Critters(n=1500, ...)` and the test set `body_cue=1.0`, and run the notebook again. The body is now
+# as good a clue as the head, and it is larger. In our run the map did move: twice as many boxes reached an IoU of 0.5. But the head stayed the brightest part.
+# Without heads this network is right in seven of ten pictures, without bodies in nearly all: one sufficient clue is enough to
 # make the loss small, and the head remains the easier one. A map shows what a network uses, not what it could have
 # used. The chapter on adversarial erasing is built upon that observation.
 # :::{solution-end}
@@ -402,4 +463,4 @@ for part in ("head", "body"):
 # - A classifier trained on words has a map of its evidence, for free. The map is right about the evidence, and the
 #   evidence is a part of the object.
 #
-# Next: {doc}`01_measuring_a_map`, because a field that is separated by two points should first know its ruler.
+# Next: {doc}`01_measuring_a_map`, because a field whose methods lie a point or two apart should first know its ruler.
