@@ -46,9 +46,9 @@ here = wsolbook.setup()
 #
 # A method for {term}`weakly supervised object localization` is trained with image labels, outputs a map, and is
 # judged by boxes or masks that it never saw. Between the map and the verdict stands a chain of small
-# decisions: how the map is scaled, where it is cut, which blob is boxed, what counts as a hit. The papers
-# of this book are separated by two or three points. The decisions, as you will see, are worth five, ten,
-# fifty. So we learn to measure before we have anything to measure.
+# decisions: how the map is scaled, where it is cut, which blob is boxed, what counts as a hit. In the comparison at the
+# end of this chapter six methods lie within one and a half points of each other on ImageNet. The decisions, as you will see, are worth five, ten,
+# sixty. So we learn to measure before we have anything to measure.
 #
 # That takes maps whose faults we know. We do not train a network; we *make* maps from the truth, which the
 # world of critters gives us to the pixel. Four kinds, each of 8 x 8 positions, as a network
@@ -61,13 +61,13 @@ here = wsolbook.setup()
 
 # %%
 def cells(mask):
-    """Share of each 8 x 8 block of pixels that the mask covers."""
-    return F.avg_pool2d(mask.float()[:, None], 8)[:, 0]
+    """Share of each cell of an 8 x 8 grid that the mask covers."""
+    return F.adaptive_avg_pool2d(mask.float(), 8)
 
 
 def world(seed, n=200):
     """Pictures with the truth about them, and four raw maps of each."""
-    scenes = critters.sample(n, size=64, seed=seed, object_scale=(0.4, 0.8))
+    scenes = critters.sample(n, size=here.size, seed=seed)
     head, animal = cells(scenes.parts[:, 0]), cells(scenes.masks > 0)
     dice = torch.Generator().manual_seed(seed)
     noise = 0.06 * torch.randn(3, n, 8, 8, generator=dice)
@@ -81,13 +81,14 @@ def world(seed, n=200):
     return scenes, raw
 
 
-scenes, raw = world(seed=0)
+scenes, raw = world(here.seed)
+large = critters.sample(6, size=256, seed=here.seed)  # the first six, to look at
 
-# %% mystnb={"image": {"alt": "Three rows, one for each animal: the picture, then four heat maps. Part burns on the head, whole covers the animal, inverted covers everything but the animal, center is a round glow in the middle of the picture."}, "figure": {"caption": "Three scenes and their four maps. Yellow is high.", "name": "four-maps"}}
+# %% mystnb={"image": {"alt": "Three rows, one for each animal: the picture, then four heat maps. Part burns on the head, whole covers the animal, inverted covers everything but the animal, center is a round glow in the middle of the picture."}, "figure": {"caption": "Three scenes and their four maps. Yellow is high. The pictures are drawn again at 256 pixels to be looked at; measured is at 64.", "name": "four-maps"}}
 pictures, titles = [], ["picture", *raw] + [""] * 10
 for i in range(3):
-    pictures.append(scenes.images[i])
-    pictures += [overlay(scenes.images[i], heat[i]) for heat in raw.values()]
+    pictures.append(large.images[i])
+    pictures += [overlay(large.images[i], heat[i]) for heat in raw.values()]
 _ = show_images(pictures, titles, columns=5, width=1.45)
 plt.show()
 
@@ -99,7 +100,7 @@ plt.show()
 
 # %%
 def score(raw_maps, how="bicubic"):
-    return maps.normalize(maps.resize(raw_maps, 64, how), how="min-max")
+    return maps.normalize(maps.resize(raw_maps, here.size, how), how="min-max")
 
 
 scored = {name: score(heat) for name, heat in raw.items()}
@@ -112,12 +113,13 @@ check("every map reaches 1", highest.min(), at_least=1)
 # picture, same map, and by the usual rule, {term}`intersection over union` of at least one half, a miss, a hit and
 # a miss.
 
-# %% mystnb={"image": {"alt": "The same heat map on the same picture three times. At threshold 0.05 the predicted box is far larger than the true box, at 0.25 both nearly agree, at 0.7 the predicted box holds the head alone."}, "figure": {"caption": "One map, three thresholds, three verdicts. The solid box is predicted, the dashed one is true.", "name": "three-verdicts"}}
+# %% mystnb={"image": {"alt": "The same heat map on the same picture three times. A panda sits left of the middle. At threshold 0.05 the predicted box is the whole picture, at 0.25 it overlaps most of the true box, at 0.7 it holds the face alone."}, "figure": {"caption": "One map, three thresholds, three verdicts. The solid box is predicted, the dashed one is true.", "name": "three-verdicts"}}
 one, cuts = 0, [0.05, 0.25, 0.7]
+frame = (-0.5, here.size - 0.5, here.size - 0.5, -0.5)  # in pixels of the map
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), layout="constrained")
 found = boxes_from_map(scored["part"][one], cuts, "largest")
 for axis, cut, guess in zip(axes, cuts, found, strict=True):
-    axis.imshow(overlay(scenes.images[one], raw["part"][one]))
+    axis.imshow(overlay(large.images[one], raw["part"][one]), extent=frame)
     draw_box(axis, scenes.boxes[one][0], INK["truth"])
     axis.patches[-1].set_linestyle("--")
     draw_box(axis, guess[0], INK["prediction"])
@@ -252,7 +254,7 @@ check("share of 400 boxes equal to the package's", np.mean(same), at_least=1)
 #
 # The three verdicts above differ because a threshold was free. Which one is fair? A fixed one, say
 # 20 % of the maximum {cite}`zhou2016cam`, is a lottery: scale the maps differently, and the score falls
-# from nearly all pictures to nearly none ({ref}`two-scales`). So {cite:t}`choe2020evaluating` take the threshold out of the comparison. For each $\tau$ of a grid, count the
+# from most of the pictures to one in ten ({ref}`two-scales`). So {cite:t}`choe2020evaluating` take the threshold out of the comparison. For each $\tau$ of a grid, count the
 # pictures whose box reaches IoU $\delta$, and let the method have the best $\tau$:
 #
 # $$\mathrm{BoxAcc}(\tau, \delta) = \frac{100}{N} \sum_{i=1}^{N} \mathbb{1}\left[\mathrm{IoU}_i(\tau) \geq \delta\right],
@@ -280,7 +282,7 @@ metric.update(scored["part"], scenes.boxes)
 best = metric.compute()["acc"][0.5]
 check_close("MaxBoxAcc, ours and the package's", box_acc[0.5].max(), best)
 
-# %% mystnb={"image": {"alt": "Left: IoU over threshold for 30 pictures, thin lines that peak at thresholds between 0.1 and 0.5. Right: the share of pictures that reach IoU 0.3, 0.5 and 0.7 over the threshold; each curve has one peak, lower and narrower the stricter the bound."}, "figure": {"caption": "Left: each picture has its own best threshold. Right: one threshold has to serve all; dots mark MaxBoxAcc at three bounds.", "name": "box-acc"}}
+# %% mystnb={"image": {"alt": "Left: IoU over threshold for 30 pictures, thin lines, most of which peak at thresholds between 0.15 and 0.3. Right: the share of pictures that reach IoU 0.3, 0.5 and 0.7 over the threshold; each curve has one peak, lower and narrower the stricter the bound."}, "figure": {"caption": "Left: each picture has its own best threshold. Right: one threshold has to serve all; dots mark MaxBoxAcc at three bounds.", "name": "box-acc"}}
 grid = np.arange(100) / 100
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9), layout="constrained")
 left.plot(grid, reached[:30].T, color=INK["background"], lw=0.7, alpha=0.6)
@@ -302,15 +304,15 @@ plt.show()
 #
 # Before reading on, play. Move the slider until as many pictures as possible turn to ✓, then see what each would
 # reach at a threshold of its own. Switch to the other maps, too: **whole** is easy, **inverted** hopeless (the explorer
-# boxes the largest blob, as V1 does), and **center** better than it has any right to be.
+# boxes the largest blob, as V1 does), and **center** hits now and then without having looked.
 
 # %%
 explore(
-    scenes.images[:6],
+    large.images,
     {name: heat[:6] for name, heat in raw.items()},
-    scenes.boxes[:6],
-    scenes.masks[:6],
-    titles=[scenes.classes[k] for k in scenes.labels[:6].argmax(1)],
+    large.boxes,
+    large.masks,
+    titles=[large.classes[k] for k in large.labels.argmax(1)],
     threshold=0.5,
 )
 
@@ -400,9 +402,9 @@ covered = {
     name: part_coverage(scored[name], scenes.parts, threshold=0.5)
     for name in ("part", "whole")
 }
-check("part covers the head", covered["part"]["head"], at_least=0.7)
+check("part covers the head", covered["part"]["head"], at_least=0.65)
 check("part covers the body", covered["part"]["body"], at_most=0.3)
-check("whole covers the body", covered["whole"]["body"], at_least=0.9)
+check("whole covers the body", covered["whole"]["body"], at_least=0.7)
 
 
 # %% [markdown]
@@ -410,7 +412,7 @@ check("whole covers the body", covered["whole"]["body"], at_least=0.9)
 #
 # Do the judges agree? Score the four maps by all of them.
 
-# %% mystnb={"image": {"alt": "Bars for the maps part, whole, inverted and center under MaxBoxAcc, MaxBoxAccV2 and PxAP. Whole leads everywhere. Inverted scores about 80 by MaxBoxAccV2 and about 10 by PxAP. Center, which ignores the picture, reaches about 50 by all three."}, "figure": {"caption": "The same four maps under three metrics. The line marks a map that says nothing, under PxAP.", "name": "three-judges"}}
+# %% mystnb={"image": {"alt": "Bars for the maps part, whole, inverted and center under MaxBoxAcc, MaxBoxAccV2 and PxAP. Whole leads everywhere. Inverted scores about 80 by MaxBoxAccV2 and less than 10 by the two others. Center, which ignores the picture, reaches a little more than a third by all three, with PxAP far above the dotted line near 15."}, "figure": {"caption": "The same four maps under three metrics. One world of 200 pictures. The dotted line marks a map that says nothing, under PxAP.", "name": "three-judges"}}
 def v2(score_maps, boxes, contours="all"):
     judge = BoxAccuracy(contours=contours)
     judge.update(score_maps, boxes)
@@ -424,7 +426,8 @@ for heat in scored.values():
     bars["PxAP"].append(pixel_ap(heat, scenes.masks))
 figure, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
 for k, (name, values) in enumerate(bars.items()):
-    drawn = axis.bar(np.arange(4) + 0.27 * (k - 1), values, 0.25, label=name)
+    places, hatch = np.arange(4) + 0.27 * (k - 1), ("", "///", "...")[k]
+    drawn = axis.bar(places, values, 0.25, label=name, hatch=hatch, edgecolor="white")
     axis.bar_label(drawn, fmt="%.0f", fontsize=8)
 axis.axhline(area, color=INK["background"], lw=1, ls=":")
 axis.set(xticks=range(4), xticklabels=scored, ylabel="%", ylim=(0, 128))
@@ -434,8 +437,8 @@ plt.show()
 # %% [markdown]
 # They agree on *whole*, and on little else. Boxes forgive *part* its blindness to the body: somewhere between a box around
 # the head and a box around everything there is a threshold at which a faint glow on the body suffices. A map that
-# burns everywhere except on the animal earns more than three quarters of all points from the metric that the
-# field uses. A map that never looks at the picture earns half of them.
+# burns everywhere except on the animal earns four fifths of all points from the metric that the
+# field uses, about as many as *part*, which is a map one would be glad to have. A map that never looks at the picture earns more than a third of them.
 #
 # | metric | truth needed | asks | beware |
 # |---|---|---|---|
@@ -473,7 +476,7 @@ def own_threshold(scenes, raw):
     return 100 * (own - shared)
 
 
-check("points from own thresholds", own_threshold(scenes, raw), at_least=3)
+check("points from own thresholds", own_threshold(scenes, raw), at_least=6)
 
 
 # %% [markdown]
@@ -500,7 +503,7 @@ def tuned_on_test(scenes, raw, size=25):
     return 100 * float(np.mean(gaps))
 
 
-check("points from tuning on 25 test pictures", tuned_on_test(scenes, raw), at_least=1)
+check("points from tuning on 25 test pictures", tuned_on_test(scenes, raw), at_least=2)
 
 
 # %% [markdown]
@@ -517,7 +520,7 @@ def holes(scenes, raw):
     return v2(heat, scenes.boxes)["v2"] - v2(heat, scenes.boxes, "largest")["v2"]
 
 
-check("points for a map upside down", holes(scenes, raw), at_least=30)
+check("points for a map upside down", holes(scenes, raw), at_least=40)
 
 
 # %% [markdown]
@@ -526,8 +529,7 @@ check("points for a map upside down", holes(scenes, raw), at_least=30)
 # Cut first and resize the box, or resize the map and then cut? The coarse grid knows the border only to the next block
 # of 8 pixels; interpolation places it in between. Cutting first is the same as resizing by nearest neighbor, so one
 # word shows the difference. It matters most for a map that is right about the object, *whole*, and there at the strict
-# bound: IoU 0.3 and 0.5 do not see it, IoU 0.7 moves by more than ten points. (For *part* it is smaller, and in some worlds
-# near zero.)
+# bound: IoU 0.3 and 0.5 hardly see it, IoU 0.7 moves by more than ten points. (For *part* it is about zero, of either sign.)
 
 # %%
 def resized_first(scenes, raw):
@@ -542,7 +544,7 @@ check("points from resizing before cutting", resized_first(scenes, raw), at_leas
 # ### 5. No baseline
 #
 # Photographers put the object in the middle. The *center* map knows nothing else, and whatever it earns, the data
-# set gives away. On CUB this {term}`center-Gaussian baseline` scores above a published method, as the table below
+# set gives away. Our animals may stand anywhere, and still it earns a third of all points. On CUB this {term}`center-Gaussian baseline` scores above a published method, as the table below
 # shows. Report it beside every number; the distance to it is what the network contributed.
 
 # %%
@@ -550,12 +552,12 @@ def blind(scenes, raw):
     return v2(score(raw["center"]), scenes.boxes)["v2"]
 
 
-check("points for a map that never saw the picture", blind(scenes, raw), at_least=30)
+check("points for a map that never saw the picture", blind(scenes, raw), at_least=20)
 
 # %% [markdown]
 # ### What it adds up to
 
-# %% mystnb={"image": {"alt": "Horizontal bars of points of MaxBoxAccV2 with the range over five worlds. A blind map earns about 50, holes more than 50; a threshold for each picture, tuning on 25 test pictures and resizing before cutting are worth between 3 and 10 points each."}, "figure": {"caption": "What each decision is worth: mean over five worlds of 200 pictures, with the smallest and largest value.", "name": "how-much"}}
+# %% mystnb={"image": {"alt": "Horizontal bars of points of MaxBoxAccV2 with the range over five worlds. A blind map earns about 35, holes more than 60; a threshold for each picture is worth about 12, tuning on 25 test pictures and resizing before cutting about 5 each."}, "figure": {"caption": "What each decision is worth: mean over five worlds of 200 pictures, with the smallest and largest value.", "name": "how-much"}}
 decisions = {
     "a blind map": blind,
     "holes, map upside down": holes,
@@ -576,7 +578,7 @@ plt.show()
 
 # %% [markdown]
 # The bars are not errors in the code. Each is a sentence that is missing from a paper, or was read too quickly. The two
-# tall ones ask what the number is worth at all; the lower three are larger than any gain over CAM in the table
+# tall ones ask what the number is worth at all; the lower three are larger than any gain of a weakly supervised method over CAM in the table
 # below. That is why the chapters of this book fix one protocol, print the blind baseline beside
 # each method, and give mean and spread over seeds. One choice they make on the reported pictures, as the protocol does: the
 # threshold of MaxBoxAcc, that of the masks behind mIoU, and that of part coverage. It is one number for the whole set, found in the same
@@ -653,20 +655,20 @@ for side in (4, 10, 30):
 # :class: dropdown
 # ````
 # The same threshold means different things. Clipping at zero removes the faint glow on the body, which lies just above the
-# background; what remains above 0.2 is the head, and almost no box reaches IoU 0.5. Min-max scaling lifts the whole map,
-# and almost every box does. At each one's *own* best threshold the two agree within a few points. A fixed threshold had
+# background; what remains above 0.2 is the head, and one box in ten reaches IoU 0.5. Min-max scaling lifts the whole map,
+# and more than eight in ten do. At each one's *own* best threshold the two agree within a few points. A fixed threshold had
 # judged the scaling, not the map.
 
 # %% tags=["solution"]
 fixed, best = {}, {}
 for how in ("max", "min-max"):
-    heat = maps.normalize(maps.resize(raw["part"], 64, "bicubic"), how)
+    heat = maps.normalize(maps.resize(raw["part"], here.size, "bicubic"), how)
     share = 100 * (overlaps(heat, scenes.boxes) >= 0.5).double().mean(0)
     fixed[how], best[how] = share[20], share.max()
 apart = abs(fixed["max"] - fixed["min-max"])
 check("points between the scalings at 0.2", apart, at_least=50)
 apart = abs(best["max"] - best["min-max"])
-check("points between them at their best thresholds", apart, at_most=5)
+check("points between them at their best thresholds", apart, at_most=20)
 
 # %% [markdown] tags=["solution"]
 # ````{solution-end}
@@ -685,18 +687,19 @@ check("points between them at their best thresholds", apart, at_most=5)
 # ````{solution-start} no-map
 # :class: dropdown
 # ````
-# The best of 500 guesses finds about half of the animals in its group, and more than five points fewer elsewhere. Nothing
+# The best of 500 guesses finds more than two fifths of the animals in its group, and some ten points fewer elsewhere. Nothing
 # was learned; 500 lottery tickets were bought and the winner was shown around.
 
 # %% tags=["solution"]
-corners = torch.randint(0, 64, (500, 2, 2), generator=torch.Generator().manual_seed(0))
+dice = torch.Generator().manual_seed(0)
+corners = torch.randint(0, here.size, (500, 2, 2), generator=dice)
 guesses = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
 hit = (box_iou(guesses, torch.cat(scenes.boxes)) >= 0.5).double()
 groups = hit.reshape(500, 8, 25).mean(2)  # accuracy of each guess on each group
 chosen = groups.argmax(0)
 inside = groups.gather(0, chosen[None])[0]
 outside = (groups.sum(1)[chosen] - inside) / 7
-check("points of pure selection", 100 * (inside - outside).mean(), at_least=5)
+check("points of pure selection", 100 * (inside - outside).mean(), at_least=2)
 
 # %% [markdown] tags=["solution"]
 # ````{solution-end}
