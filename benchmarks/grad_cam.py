@@ -21,7 +21,6 @@ import torch
 import tyro
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from wsolbook.metrics.baselines import center_gaussian
 
 from wsolbook import results
 from wsolbook.backbones import build
@@ -41,8 +40,8 @@ from wsolbook.evaluation.sources import center_gaussian
 from wsolbook.files import write_json
 from wsolbook.maps import resize
 from wsolbook.metrics import part_evidence, part_importance, rank_agreement
+from wsolbook.results import provenance
 from wsolbook.training import Optim, Schedule, TrainConfig, train
-from wsolbook.training.provenance import provenance
 from wsolbook.types import Maps
 
 TRAINING = 1500  # pictures

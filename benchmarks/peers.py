@@ -25,7 +25,7 @@ from torchvision.models import get_model
 
 from wsolbook import cam, results
 from wsolbook.files import write_json
-from wsolbook.training.provenance import provenance
+from wsolbook.results import provenance
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 

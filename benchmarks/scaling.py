@@ -29,8 +29,8 @@ import tyro
 from wsolbook import results
 from wsolbook.backbones import build
 from wsolbook.files import write_json
+from wsolbook.results import provenance
 from wsolbook.training import Optim, TrainConfig, train
-from wsolbook.training.provenance import provenance
 from wsolbook.types import Batch
 
 WARM = 5

@@ -30,8 +30,8 @@ from wsolbook.files import atomic
 from wsolbook.maps import normalize, resize
 from wsolbook.metrics import BoxAccuracy, PixelAP
 from wsolbook.metrics.segmentation import SeedIoU
+from wsolbook.results import provenance
 from wsolbook.training import Optim, Schedule, TrainConfig, train
-from wsolbook.training.provenance import provenance
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def report(chapter: str, checks: Sequence[dict]) -> str:
 def main() -> int:
     """Measure the chapters that changed, write the list, and fail if a bound is too near."""
     from wsolbook.files import write_json
-    from wsolbook.training.provenance import provenance
+    from wsolbook.results import provenance
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

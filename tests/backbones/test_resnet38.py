@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm, conv2d, relu
 from wsolbook import backbones
 from wsolbook.backbones import Trunk, build, build_trunk, start, tapped
 from wsolbook.backbones.freeze import freeze_norms
-from wsolbook.backbones.resnet38 import resnet38
+from wsolbook.backbones.resnet import resnet38
 
 BLOCKS = {  # name: inputs, middle, outputs, dilations of both 3x3 convolutions
     "b2": (64, 128, 128, 1, 1),
@@ -69,7 +69,7 @@ def released(network: Trunk):
 @pytest.fixture
 def thin(monkeypatch) -> Trunk:
     """A network with a 16th of the channels, which also `build` makes."""
-    monkeypatch.setitem(backbones.BACKBONES, "resnet38", partial(resnet38, width=4))
+    monkeypatch.setitem(backbones.BACKBONES, "resnet38", backbones.Backbone(partial(resnet38, width=4), (8,)))
     torch.manual_seed(0)
     return lively(build_trunk("resnet38"))
 

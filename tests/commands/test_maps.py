@@ -8,13 +8,15 @@ import torch
 from toys import ToyNet, ToySamples
 
 from wsolbook import backbones, cli, methods
-from wsolbook.commands.maps import Maps, shard, write
+from wsolbook.commands.maps import WriteMaps, shard, write
 from wsolbook.evaluation import FromNetwork
 from wsolbook.evaluation.saved import read_maps
 
 
-def options(folder, **changes) -> Maps:
-    return Maps(**{"weights": folder / "net.safetensors", "out": folder / "maps", "batch_size": 3, **changes})
+def options(folder, **changes) -> WriteMaps:
+    return WriteMaps(
+        **{"weights": folder / "net.safetensors", "out": folder / "maps", "batch_size": 3, **changes}
+    )
 
 
 def test_raw_maps_of_every_picture_and_label(tmp_path):

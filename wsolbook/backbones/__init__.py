@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from torchvision import models
 
 from wsolbook.backbones.classifier import Classifier, Loss, Pool
 from wsolbook.backbones.inception import googlenet, inception_v3
 from wsolbook.backbones.mobile import mobilenet_v2, squeezenet1_1
-from wsolbook.backbones.resnet import resnet
-from wsolbook.backbones.resnet38 import resnet38
+from wsolbook.backbones.resnet import resnet, resnet38
 from wsolbook.backbones.strides import use_same_padding
 from wsolbook.backbones.tiny import tiny, tiny_resnet
 from wsolbook.backbones.trunk import Tap, Trunk, tapped
@@ -23,6 +22,7 @@ from wsolbook.backbones.weights import SHIPPED, read_state, start
 __all__ = [
     "BACKBONES",
     "SHIPPED",
+    "Backbone",
     "Classifier",
     "Padding",
     "Tap",
@@ -36,21 +36,33 @@ __all__ = [
 
 Padding = Literal["symmetric", "tf-same"]
 
-# Each takes an output stride, whether to dilate, and the classes of a CAM classifier, as `build_trunk` does.
-BACKBONES: dict[str, Callable[[int | None, bool, int | None], Trunk]] = {
-    "tiny": tiny,
-    "tiny_resnet": tiny_resnet,
-    "vgg16": vgg16,
-    "vgg16_largefov": vgg16_largefov,
-    "alexnet": alexnet,
-    "resnet18": partial(resnet, models.resnet18),
-    "resnet50": partial(resnet, models.resnet50),
-    "resnet101": partial(resnet, models.resnet101),
-    "resnet38": resnet38,
-    "googlenet": googlenet,
-    "inception_v3": inception_v3,
-    "mobilenet_v2": mobilenet_v2,
-    "squeezenet1_1": squeezenet1_1,
+
+class Backbone(NamedTuple):
+    """How a trunk is built, and at which output strides, its own first.
+
+    Attributes:
+        trunk: makes one, of an output stride and of `dilation` and `cam_classes` as in `build_trunk`.
+        strides: pixels of the image for one position of the map.
+    """
+
+    trunk: Callable[[int, bool, int | None], Trunk]
+    strides: tuple[int, ...]
+
+
+BACKBONES = {
+    "tiny": Backbone(tiny, (8, 4, 16)),
+    "tiny_resnet": Backbone(tiny_resnet, (8, 4, 16)),
+    "vgg16": Backbone(vgg16, (16, 8)),
+    "vgg16_largefov": Backbone(vgg16_largefov, (8,)),
+    "alexnet": Backbone(alexnet, (16,)),
+    "resnet18": Backbone(partial(resnet, models.resnet18), (32, 16, 8)),
+    "resnet50": Backbone(partial(resnet, models.resnet50), (32, 16, 8)),
+    "resnet101": Backbone(partial(resnet, models.resnet101), (32, 16, 8)),
+    "resnet38": Backbone(resnet38, (8,)),
+    "googlenet": Backbone(googlenet, (16, 32)),
+    "inception_v3": Backbone(inception_v3, (8, 16, 32)),
+    "mobilenet_v2": Backbone(mobilenet_v2, (32, 16, 8)),
+    "squeezenet1_1": Backbone(squeezenet1_1, (16, 8)),
 }
 
 
@@ -122,7 +134,7 @@ def build_trunk(
 
     Args:
         backbone: a key of `BACKBONES`.
-        output_stride: pixels of the image for one position of the map; each network says which it has.
+        output_stride: one of the backbone's `strides`; None is its own.
         padding: `"tf-same"` pads strided convolutions right and below, as TensorFlow does, for weights
             that were trained so.
         dilation: where `output_stride` takes a stride away, spread the later convolutions instead, so that
@@ -135,7 +147,11 @@ def build_trunk(
     """
     _require_known("backbone", backbone, BACKBONES)
     _require_known("padding", padding, get_args(Padding))
-    trunk = BACKBONES[backbone](output_stride, dilation, cam_classes)
+    known = BACKBONES[backbone]
+    stride = output_stride or known.strides[0]
+    if stride not in known.strides:
+        raise ValueError(f"{backbone} has output stride {' or '.join(map(str, known.strides))}, not {stride}")
+    trunk = known.trunk(stride, dilation, cam_classes)
     if padding == "tf-same":
         use_same_padding(trunk)
     return trunk

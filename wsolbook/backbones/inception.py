@@ -9,7 +9,6 @@ from torch.nn.functional import max_pool2d
 from torchvision.models import GoogLeNet, Inception3
 from torchvision.models.inception import InceptionB
 
-from wsolbook.backbones.strides import require_stride
 from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
 from wsolbook.data.transforms import MEAN, STD
 
@@ -31,16 +30,12 @@ INCEPTION_V3_TAPS = {
 }
 
 
-def googlenet(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def googlenet(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return GoogLeNet at output stride 16 (up to inception_4e) or 32 (torchvision's, whole).
 
     For CAM at 16, the network of the paper, a 3x3 convolution of 1,024 units in two groups whose bias starts
     at 1 follows; pool4, 5a, 5b and both auxiliary classifiers are gone.
     """
-    stride = output_stride or 16
-    require_stride("googlenet", stride, (16, 32))
     network = GoogLeNet(aux_logits=False, init_weights=False)
     he_initialize(network)
     keys: dict[str, str | None] = {"aux1.": None, "aux2.": None, "fc.": "linear.", "": "features."}
@@ -54,17 +49,13 @@ def googlenet(
     return trunk.with_stage("cam", added, 1024)
 
 
-def inception_v3(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def inception_v3(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return Inception-v3 at output stride 8 (of SPG), 16 (both up to Mixed_6e) or 32 (torchvision's, whole).
 
     At 8 the stem is padded and Mixed_6a has stride 1: 28x28 maps of 224 pixels. At 16, Mixed_6a keeps its
     stride (13x13). For CAM at both, two 3x3 convolutions of 1,024 units follow: SPG-plain of Zhang et al.
     (2018). Whole, it was trained on 299 pixels and gives 8x8 maps of them.
     """
-    stride = output_stride or 8
-    require_stride("inception_v3", stride, (8, 16, 32))
     network = Inception3(aux_logits=False, init_weights=False)
     he_initialize(network)
     if stride < 32:

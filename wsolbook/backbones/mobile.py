@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torchvision import models
 
-from wsolbook.backbones.strides import limit_stride, require_stride
+from wsolbook.backbones.strides import limit_stride
 from wsolbook.backbones.trunk import Tap, Trunk
 
 MOBILENET_V2_TAPS = {  # the rows of table 2 of the paper
@@ -28,24 +28,18 @@ SQUEEZENET_TAPS = {
 }
 
 
-def mobilenet_v2(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def mobilenet_v2(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return MobileNetV2 (Sandler et al., 2018) without its head at output stride 32 (its own), 16 or 8.
 
     A bottleneck ends in a linear layer: its feature maps are not rectified.
     """
-    stride = output_stride or 32
-    require_stride("mobilenet_v2", stride, (32, 16, 8))
     layers = dict(models.mobilenet_v2().features.named_children())
     limit_stride(layers.values(), stride, dilation)
     keys = {"classifier.1.": "linear.", "features.": "features."}
     return Trunk("mobilenet_v2", stride, layers, MOBILENET_V2_TAPS, keys)
 
 
-def squeezenet1_1(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def squeezenet1_1(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return SqueezeNet 1.1 (Iandola et al., 2016) at output stride 16 (13x13 maps of 224 pixels) or 8.
 
     Its own head scores every position with a 1x1 convolution, rectifies and averages. For CAM over the 1,000
@@ -54,8 +48,6 @@ def squeezenet1_1(
     score of each position, stays exact. For any other number of classes an ordinary linear layer over the
     512 maps takes their place, since a rectified score could never say "absent" to a sigmoid.
     """
-    stride = output_stride or 16
-    require_stride("squeezenet1_1", stride, (16, 8))
     network = models.squeezenet1_1()
     layers = dict(network.features.named_children())
     limit_stride(layers.values(), stride, dilation)

@@ -70,11 +70,5 @@ def use_same_padding(features: nn.Module) -> None:
             features.set_submodule(name, same)
 
 
-def require_stride(name: str, output_stride: int, allowed: tuple[int, ...]) -> None:
-    """Raise a ValueError that names the output strides a network offers, if it is not one of them."""
-    if output_stride not in allowed:
-        raise ValueError(f"{name} has output stride {' or '.join(map(str, allowed))}, not {output_stride!r}")
-
-
 def _first(value: int | tuple[int, ...]) -> int:
     return value if isinstance(value, int) else value[0]

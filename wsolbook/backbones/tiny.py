@@ -5,7 +5,6 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsolbook.backbones.strides import require_stride
 from wsolbook.backbones.trunk import Tap, Trunk, he_initialize
 
 WIDTHS = (16, 32, 64, 128)
@@ -18,14 +17,12 @@ TINY_TAPS = {
 TINY_RESNET_TAPS = TINY_TAPS | {"stage4": Tap("stage4", 128, 8), "stage5": Tap("stage5", 128, 16)}
 
 
-def tiny(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
+def tiny(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return four stages of 3x3 convolutions, a VGG in small, with batch normalization.
 
     Halving is left to 2x2 pools, so that a cell of the map lies exactly over its pixels. Output stride 8 is
     the default; 4 leaves out the last pool and 16 adds one before the last convolution.
     """
-    stride = output_stride or 8
-    require_stride("tiny", stride, (4, 8, 16))
     spread = 2 if dilation and stride == 4 else 1
     a, b, c, d = WIDTHS
     layers = {
@@ -41,12 +38,8 @@ def tiny(output_stride: int | None = None, dilation: bool = True, cam_classes: i
     return Trunk("tiny", stride, layers, TINY_TAPS, {"": "features."})
 
 
-def tiny_resnet(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def tiny_resnet(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return five stages of one residual block each, the first a plain one, at the same strides as `tiny`."""
-    stride = output_stride or 8
-    require_stride("tiny_resnet", stride, (4, 8, 16))
     spread = 2 if dilation and stride == 4 else 1
     a, b, c, d = WIDTHS
     layers = {

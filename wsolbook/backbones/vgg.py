@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from wsolbook.backbones.strides import require_stride
 from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
 
 # Simonyan and Zisserman (2015), configuration D: output channels of each 3x3 convolution.
@@ -32,15 +31,13 @@ ALEXNET_TAPS = {
 KEYS = {"classifier.": "classifier.", "features.": "features."}
 
 
-def vgg16(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
+def vgg16(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return VGG-16 up to conv5_3, each stage after its ReLU; pool5 and fc6 to fc8 are gone.
 
     Output stride 16 (14x14 maps of 224 pixels) or 8, which leaves out pool4 as well; `dilation` then
     spreads conv5. For CAM, a 3x3 convolution of 1,024 units in two groups follows, as in the released
     network of the paper.
     """
-    stride = output_stride or 16
-    require_stride("vgg16", stride, (16, 8))
     trunk = Trunk("vgg16", stride, _vgg16(stride, dilation, 2), VGG16_TAPS, KEYS)
     if cam_classes is None:
         return trunk
@@ -48,27 +45,23 @@ def vgg16(output_stride: int | None = None, dilation: bool = True, cam_classes: 
     return trunk.with_stage("cam", added, 1024)
 
 
-def vgg16_largefov(
-    output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None
-) -> Trunk:
+def vgg16_largefov(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return VGG-16 as DeepLab-LargeFOV has it (Chen et al., 2015), up to pool5.
 
     All pools are 3x3 and padded; pool4 and pool5 stay, at stride 1, so that the output stride is 8: 41x41
     maps of 321 pixels. `dilation` spreads conv5.
     """
-    require_stride("vgg16_largefov", output_stride or 8, (8,))
-    layers = _vgg16(8, dilation, 3) | {"30": nn.MaxPool2d(3, 1, 1)}
-    return Trunk("vgg16", 8, layers, VGG16_TAPS | {"pool5": Tap("30", 512, 8)}, KEYS)
+    layers = _vgg16(stride, dilation, 3) | {"30": nn.MaxPool2d(3, 1, 1)}
+    return Trunk("vgg16", stride, layers, VGG16_TAPS | {"pool5": Tap("30", 512, 8)}, KEYS)
 
 
-def alexnet(output_stride: int | None = None, dilation: bool = True, cam_classes: int | None = None) -> Trunk:
+def alexnet(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
     """Return AlexNet up to conv5, each stage after its ReLU.
 
     For CAM it becomes AlexNet*-GAP: pool5 at stride 1 and two more 3x3 convolutions of 512 units in two
     groups; maps are 11x11 for 224 pixels. conv1 to conv5 are torchvision's (64, 192, 384, 256, 256 channels,
     no groups), which differ from those of the Caffe network that the paper started from.
     """
-    require_stride("alexnet", output_stride or 16, (16,))
     plain = nn.Sequential(
         nn.Conv2d(3, 64, 11, stride=4, padding=2),
         nn.ReLU(inplace=True),
@@ -84,7 +77,7 @@ def alexnet(output_stride: int | None = None, dilation: bool = True, cam_classes
         nn.ReLU(inplace=True),
     )
     he_initialize(plain)
-    trunk = Trunk("alexnet", 16, dict(plain.named_children()), ALEXNET_TAPS, KEYS)
+    trunk = Trunk("alexnet", stride, dict(plain.named_children()), ALEXNET_TAPS, KEYS)
     if cam_classes is None:
         return trunk
     added = {

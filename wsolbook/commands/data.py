@@ -12,10 +12,8 @@ import tyro
 from wsolbook.data.fetch import download, prepare
 from wsolbook.data.fetch.archives import extract
 from wsolbook.data.fetch.verify import verify
-from wsolbook.data.sets import COUNTS, open_split
+from wsolbook.data.sets import COUNTS, Name, open_split
 from wsolbook.files import atomic
-
-Name = Literal["voc2012", "cub", "ilsvrc2012", "wsolevaluation", "folder"]
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,29 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Verify:
-    """Count and decode every file of one split; name each bad one; exit with 1 if there is any.
+class Split:
+    """One list of a data set.
 
     Attributes:
         name: which data set.
         root: its folder, or the one that holds it.
         split: which list.
-        subset: the copy is a part on purpose: do not compare with the official count.
-        processes: how many processes decode at once.
     """
 
     name: tyro.conf.Positional[Name]
     root: Path = Path("data")
     split: str = "train"
+
+
+@dataclass(frozen=True)
+class Verify(Split):
+    """Count and decode every file of one split; name each bad one; exit with 1 if there is any.
+
+    Attributes:
+        subset: the copy is a part on purpose: do not compare with the official count.
+        processes: how many processes decode at once.
+    """
+
     subset: bool = False
     processes: int = 1
 
@@ -103,21 +110,15 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Show:
+class Show(Split):
     """Draw a contact sheet with boxes and masks.
 
     Attributes:
-        name: which data set.
-        root: its folder, or the one that holds it.
-        split: which list.
         out: the picture to write.
         count: how many samples, spread evenly over the split.
         size: side of each in pixels.
     """
 
-    name: tyro.conf.Positional[Name]
-    root: Path = Path("data")
-    split: str = "train"
     out: Path = Path("contact_sheet.png")
     count: int = 24
     size: int = 224

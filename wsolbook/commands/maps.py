@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
 from tqdm.auto import tqdm
 
 from wsolbook.commands.samples import SamplesOptions
@@ -17,11 +18,11 @@ from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import write_json
 from wsolbook.training.config import ConfigError
-from wsolbook.types import Samples
+from wsolbook.types import Localizer, Samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maps(SamplesOptions):
+class WriteMaps(SamplesOptions):
     """Write the localization maps of a data set, one .npz a picture: `maps` (k, h, w) and `classes` (k,).
 
     Processes of one launcher share the pictures, and so do machines with `--shard 3/8`. A picture whose
@@ -74,7 +75,7 @@ class Maps(SamplesOptions):
         return found
 
 
-def maps(options: Maps) -> int:
+def maps(options: WriteMaps) -> int:
     """Write the maps that are missing and say how many there were."""
     if problems := options.problems():
         raise ConfigError(problems)
@@ -87,7 +88,7 @@ def maps(options: Maps) -> int:
     return 0
 
 
-def write(model: Any, data: Samples, options: Maps) -> int:
+def write(model: Localizer | nn.Module, data: Samples, options: WriteMaps) -> int:
     """Write this process's share of the maps that are missing and return how many pictures that were.
 
     Raises:
@@ -126,7 +127,7 @@ def shard(text: str) -> tuple[int, int]:
     return int(part) - 1, int(parts)
 
 
-def _claim(options: Maps) -> None:
+def _claim(options: WriteMaps) -> None:
     """Note in the folder what its maps are, so that two kinds of maps cannot mix."""
     free = ("out", "root", "batch_size", "workers", "shard")
     about = {k: v for k, v in asdict(options).items() if k not in free}

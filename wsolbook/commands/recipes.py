@@ -9,11 +9,11 @@ from wsolbook.results import table
 
 
 @dataclass(frozen=True)
-class Options:
+class Recipes:
     """List the recipes and the numbers of their papers."""
 
 
-def recipes(options: Options) -> int:
+def recipes(options: Recipes) -> int:
     """Print one line a recipe."""
     rows = [
         (

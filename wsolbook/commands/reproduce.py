@@ -17,7 +17,7 @@ from wsolbook.training.faults import EXIT_STOPPED, Stopped
 
 
 @dataclass(frozen=True)
-class Options:
+class Reproduce:
     """Train a recipe over several seeds and write results/NAME.json.
 
     A run that was stopped goes on where it was; a seed that is done is not trained again.
@@ -43,7 +43,7 @@ def reproduce(arguments: list[str]) -> int:
         print("\nwsolbook reproduce RECIPE --help shows its options.")
         return 0
     prog = f"wsolbook reproduce {name}"
-    options = tyro.cli(Options, args=rest, prog=prog, default=Options(named(name)))
+    options = tyro.cli(Reproduce, args=rest, prog=prog, default=Reproduce(named(name)))
     recipe = options.settings.resolved()
     recipe.check()
     command = ["wsolbook", "reproduce", *arguments]

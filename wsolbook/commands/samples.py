@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wsolbook.data.sets import Name, open_split
 from wsolbook.types import Samples
 
 
@@ -22,7 +23,7 @@ class SamplesOptions:
         seed: of the critters.
     """
 
-    data: Literal["critters", "voc2012", "cub", "ilsvrc2012", "wsolevaluation", "folder"] = "critters"
+    data: Literal["critters"] | Name = "critters"
     root: Path = Path("data")
     split: str = "val"
     number: int = 1000
@@ -35,8 +36,6 @@ class SamplesOptions:
             from wsolbook.data.critters import Critters
 
             return Critters(self.number, self.preset, seed=self.seed, split=split)
-        from wsolbook.data.sets import open_split
-
         return open_split(self.data, self.root, split, **view)
 
     def at_once(self, wanted: int, view: str) -> int:

@@ -23,7 +23,7 @@ from wsolbook.training.optim import parameter_groups
 
 
 @dataclass(frozen=True)
-class Options:
+class Train:
     """Train a network by a recipe.
 
     Attributes:
@@ -72,7 +72,7 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> Options:
+def parse(arguments: list[str]) -> Train:
     """Read the options of a recipe; which there are depends on `--recipe`.
 
     Raises:
@@ -81,7 +81,7 @@ def parse(arguments: list[str]) -> Options:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--recipe", default="cam-critters")
     name = finder.parse_known_args(arguments)[0].recipe
-    return tyro.cli(Options, args=arguments, prog="wsolbook train", default=Options(named(name), name))
+    return tyro.cli(Train, args=arguments, prog="wsolbook train", default=Train(named(name), name))
 
 
 def describe(recipe: Recipe) -> str:

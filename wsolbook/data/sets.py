@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wsolbook.data import cub, folder, ilsvrc, voc, wsolevaluation
 from wsolbook.data.pictures import Pictures
 
+Name = Literal["voc2012", "cub", "ilsvrc2012", "wsolevaluation", "folder"]
 DATASETS: dict[str, Callable[..., Pictures]] = {
     "voc2012": voc.VOC,
     "cub": cub.CUB,

@@ -13,9 +13,9 @@ import torch
 
 from wsolbook.profiles import best_device
 from wsolbook.recipes.recipe import Recipe
+from wsolbook.results import provenance
 from wsolbook.training.config import plain
 from wsolbook.training.loop import train
-from wsolbook.training.provenance import provenance
 
 
 def reproduce(

@@ -16,6 +16,7 @@ from torch import nn
 from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches, with_masks
 from wsolbook.distributed import share_buffers
 from wsolbook.profiles import progress
+from wsolbook.results import provenance
 from wsolbook.training import faults
 from wsolbook.training.checkpoint import (
     checkpoint_path,
@@ -26,7 +27,6 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
-from wsolbook.training.provenance import provenance
 from wsolbook.training.run import History, Run, write_pictures
 from wsolbook.training.schedule import factor
 from wsolbook.training.step import Stepper, build_accelerator
