@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
+from wsolbook.data.transforms import warp_boxes
 from wsolbook.maps import normalize, require_finite, resize
 from wsolbook.metrics.boxes import require_boxes
 
@@ -44,7 +45,7 @@ def frame_boxes(
     """
     require_boxes(boxes)
     height, width = image_size
-    return (boxes.double() * size / torch.tensor([width, height, width, height], dtype=torch.float64)).long()
+    return warp_boxes(boxes, (width, height), (size, size))
 
 
 def frame_masks(masks: UInt8[Tensor, "n h w"], size: int | tuple[int, int] = SIZE) -> UInt8[Tensor, "n H W"]:

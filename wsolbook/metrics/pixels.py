@@ -12,9 +12,7 @@ from torch import Tensor
 
 from wsolbook.compiled import compiled
 from wsolbook.metrics.boxes import grid
-from wsolbook.metrics.counts import Counts, require_thresholds, require_unit_range
-
-IGNORE = 255
+from wsolbook.metrics.counts import IGNORE, Counts, require_thresholds, require_unit_range
 
 
 @dataclass(frozen=True)

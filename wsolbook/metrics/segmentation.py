@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Integer, UInt8
 from torch import Tensor
 
 from wsolbook.compiled import compiled
-from wsolbook.metrics.counts import Counts, require_unit_range
+from wsolbook.metrics.counts import IGNORE, Counts, require_unit_range
 
 SWEEP = tuple(i / 100 for i in range(60))
 
@@ -23,26 +23,22 @@ class ConfusionMatrix(Counts):
 
     Args:
         classes: number of classes, background included.
-        ignore: ground-truth value of pixels that do not count.
 
     Raises:
-        ValueError: when `classes` is not in 1 to 255, or `ignore` is the index of a class.
+        ValueError: when `classes` is not in 1 to 255.
     """
 
-    def __init__(self, classes: int = 21, ignore: int = 255) -> None:
-        _require_classes(classes, ignore)
-        super().__init__(
-            {"classes": classes, "ignore": ignore},
-            {"matrix": torch.zeros(classes, classes, dtype=torch.int64)},
-        )
-        self.classes, self.ignore = classes, ignore
+    def __init__(self, classes: int = 21) -> None:
+        _require_classes(classes)
+        super().__init__({"classes": classes}, {"matrix": torch.zeros(classes, classes, dtype=torch.int64)})
+        self.classes = classes
 
     def update(self, predictions: Integer[Tensor, "*n h w"], masks: Integer[Tensor, "*n u v"]) -> None:
         """Count one label map, or a batch.
 
         Args:
             predictions: class of each pixel, at the size of the original picture.
-            masks: ground truth of the same shape, `ignore` where a pixel does not count.
+            masks: ground truth of the same shape, 255 where a pixel does not count.
 
         Raises:
             ValueError: when the shapes differ, or a value names no class; 255 in a prediction is such one.
@@ -51,7 +47,7 @@ class ConfusionMatrix(Counts):
             raise ValueError(f"predictions are {tuple(predictions.shape)} but masks {tuple(masks.shape)}")
         predicted, true = _bytes(predictions, "predictions"), _bytes(masks, "masks")
         counts = _count_pairs(true.ravel(), predicted.ravel())
-        counts[self.ignore] = 0
+        counts[IGNORE] = 0
         _require_known(counts.sum(1), self.classes, "masks")
         _require_known(counts.sum(0), self.classes, "predictions")
         self.state["matrix"] += torch.from_numpy(counts[: self.classes, : self.classes].copy())
@@ -116,21 +112,20 @@ class SeedIoU(Counts):
     Args:
         classes: number of classes, background included.
         scores: background scores, ascending.
-        ignore: ground-truth value of pixels that do not count.
 
     Raises:
         ValueError: when `scores` is empty or not ascending, or as `ConfusionMatrix`.
     """
 
-    def __init__(self, classes: int = 21, scores: Sequence[float] = SWEEP, ignore: int = 255) -> None:
-        _require_classes(classes, ignore)
+    def __init__(self, classes: int = 21, scores: Sequence[float] = SWEEP) -> None:
+        _require_classes(classes)
         if len(scores) == 0 or any(a >= b for a, b in pairwise(scores)):
             raise ValueError(f"scores must ascend, and be at least one, got {tuple(scores)}")
         super().__init__(
-            {"classes": classes, "scores": tuple(scores), "ignore": ignore},
+            {"classes": classes, "scores": tuple(scores)},
             {"histogram": torch.zeros(classes, classes, len(scores) + 1, dtype=torch.int64)},
         )
-        self.classes, self.ignore = classes, ignore
+        self.classes = classes
         self.scores = np.array(scores, np.float32)
 
     def update(
@@ -141,7 +136,7 @@ class SeedIoU(Counts):
         Args:
             maps: maps in [0, 1] of the classes that the image's labels name, at the size of the mask.
             classes: value in the mask of each map's class: class index + 1.
-            mask: ground truth, `ignore` where a pixel does not count.
+            mask: ground truth, 255 where a pixel does not count.
 
         Raises:
             ValueError: when shapes differ, maps hold NaN or leave [0, 1], or a value names no class.
@@ -158,7 +153,7 @@ class SeedIoU(Counts):
         counts = np.zeros((256, self.classes, len(self.scores) + 1), np.int64)
         true = mask.cpu().numpy().ravel()
         _count_seeds(values, classes[ascending].cpu().numpy(), true, self.scores, counts)
-        counts[self.ignore] = 0
+        counts[IGNORE] = 0
         _require_known(counts.sum((1, 2)), self.classes, "mask")
         self.state["histogram"] += torch.from_numpy(counts[: self.classes])
         self.state["images"] += 1
@@ -224,11 +219,9 @@ def _require_known(counts: Int[np.ndarray, "256"], classes: int, what: str) -> N
         raise ValueError(f"{what} hold {unknown[0]}, which is none of the {classes} classes")
 
 
-def _require_classes(classes: int, ignore: int) -> None:
+def _require_classes(classes: int) -> None:
     if not 1 <= classes <= 255:
         raise ValueError(f"classes must be 1 to 255, got {classes}")
-    if not classes <= ignore <= 255:
-        raise ValueError(f"ignore must be {classes} to 255, got {ignore}")
 
 
 @compiled

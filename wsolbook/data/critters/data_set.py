@@ -9,29 +9,9 @@ import torch
 
 from wsolbook.data.counters import keys, uniform
 from wsolbook.data.critters.rendering import Scenes, render
-from wsolbook.data.critters.scenery import BACKGROUNDS
-from wsolbook.data.critters.scenes import PARTS, PRESETS, Scene, World, draw_scenes, known, world
-from wsolbook.data.critters.species import MAIN, OTHERS, SPECIES
+from wsolbook.data.critters.scenes import Scene, draw_scenes, known, world
 from wsolbook.data.transforms import IGNORE, to_network
 from wsolbook.types import Batch
-
-__all__ = [
-    "BACKGROUNDS",
-    "MAIN",
-    "OTHERS",
-    "PARTS",
-    "PRESETS",
-    "SPECIES",
-    "SPLITS",
-    "Critters",
-    "Scene",
-    "Scenes",
-    "World",
-    "render",
-    "sample",
-    "scenes",
-    "world",
-]
 
 # The first counter of each split; 2**40 pictures fit between them.
 SPLITS = {"train": 0, "val": 1 << 40, "test": 2 << 40}
