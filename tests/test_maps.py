@@ -1,4 +1,4 @@
-"""Maps are scaled, resampled and fused exactly as their names say."""
+"""Maps are scaled and resampled exactly as their names say."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ def test_min_max_reaches_zero_and_one_for_each_map_on_its_own():
 def test_max_clips_negative_evidence_and_keeps_the_zero():
     raw = torch.tensor([[[-2.0, 1.0], [4.0, 0.0]]])
     assert torch.equal(maps.normalize(raw, "max"), torch.tensor([[[0.0, 0.25], [1.0, 0.0]]]))
-
-
-def test_none_returns_the_input_itself():
-    raw = torch.randn(2, 3, 3)
-    assert maps.normalize(raw, "none") is raw
 
 
 @pytest.mark.parametrize(("how", "value"), [("min-max", 3.0), ("min-max", 0.0), ("max", 0.0), ("max", -1.0)])
@@ -60,25 +55,6 @@ def test_resize_keeps_leading_dimensions_and_constants():
 def test_resize_to_nothing_is_refused():
     with pytest.raises(ValueError, match="at least 1 pixel"):
         maps.resize(torch.zeros(1, 2, 2), (0, 3))
-
-
-def test_flip_twice_is_the_identity_and_flip_reverses_columns():
-    raw = torch.arange(6.0).view(1, 2, 3)
-    assert torch.equal(maps.flip(raw), torch.tensor([[[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]]))
-    assert torch.equal(maps.flip(maps.flip(raw)), raw)
-
-
-def test_fuse_means_and_maxima():
-    a, b = torch.tensor([[1.0, 4.0]]), torch.tensor([[3.0, 2.0]])
-    assert torch.equal(maps.fuse(a, b), torch.tensor([[2.0, 3.0]]))
-    assert torch.equal(maps.fuse(a, b, how="max"), torch.tensor([[3.0, 4.0]]))
-
-
-def test_fuse_refuses_nothing_and_unequal_shapes():
-    with pytest.raises(ValueError, match="at least one map"):
-        maps.fuse()
-    with pytest.raises(ValueError, match=r"equal shapes, got \[\(1, 2\), \(1, 3\)\]"):
-        maps.fuse(torch.zeros(1, 2), torch.zeros(1, 3))
 
 
 def test_multi_scale_of_a_map_that_follows_its_image_is_that_map():

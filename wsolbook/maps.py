@@ -1,4 +1,4 @@
-"""Everything that happens to a raw localization map: resize, normalize, flip, fuse.
+"""Everything that happens to a raw localization map: normalize, resize, average over scales.
 
 Nothing here is applied behind the user's back. Which normalization comes before which resize is
 half of the field's irreproducibility, so each step is a function with its variant in the name.
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-Normalization = Literal["min-max", "max", "none"]
+Normalization = Literal["min-max", "max"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
@@ -25,7 +25,7 @@ def normalize(maps: Float[Tensor, "*n h w"], how: Normalization = "min-max") -> 
         maps: raw maps; each `(h, w)` slice is scaled independently of the others.
         how: `"min-max"` subtracts the minimum and divides by the maximum of the result (the evaluation
             protocol of Choe et al. 2020); `"max"` clips negative evidence at 0 and divides by the maximum
-            (Zhou et al. 2016, section 3.2); `"none"` returns the input.
+            (Zhou et al. 2016, section 3.2).
 
     Returns:
         Maps of the same shape. A map without contrast (constant, or without a positive value for
@@ -34,10 +34,8 @@ def normalize(maps: Float[Tensor, "*n h w"], how: Normalization = "min-max") -> 
     Raises:
         ValueError: on an unknown `how`, or when a map holds NaN or infinity.
     """
-    if how == "none":
-        return maps
     if how not in ("min-max", "max"):
-        raise ValueError(f'how must be "min-max", "max" or "none", got {how!r}')
+        raise ValueError(f'how must be "min-max" or "max", got {how!r}')
     require_finite(maps)
     floor = maps.amin((-2, -1), keepdim=True) if how == "min-max" else torch.zeros_like(maps[..., :1, :1])
     lifted = (maps - floor).clamp(min=0)
@@ -68,34 +66,6 @@ def resize(
     )
 
 
-def flip(maps: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
-    """Mirror maps left to right."""
-    return maps.flip(-1)
-
-
-def fuse(*maps: Float[Tensor, "*_"], how: Literal["mean", "max"] = "mean") -> Float[Tensor, "*_"]:
-    """Join maps of the same scene into one, pixel by pixel.
-
-    Args:
-        maps: two or more maps of equal shape.
-        how: `"mean"` averages evidence (multi-scale and flip testing); `"max"` keeps the strongest
-            (ACoL, Zhang et al. 2018, equation 2).
-
-    Raises:
-        ValueError: when there is nothing to fuse, the shapes differ or `how` is unknown.
-    """
-    if not maps:
-        raise ValueError("fuse needs at least one map")
-    if len({m.shape for m in maps}) > 1:
-        raise ValueError(f"maps to fuse must have equal shapes, got {[tuple(m.shape) for m in maps]}")
-    stack = torch.stack(maps)
-    if how == "mean":
-        return stack.mean(0)
-    if how == "max":
-        return stack.amax(0)
-    raise ValueError(f'how must be "mean" or "max", got {how!r}')
-
-
 def multi_scale(
     compute: Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n k u v"]],
     images: Float[Tensor, "n 3 h w"],
@@ -109,7 +79,7 @@ def multi_scale(
             `lambda x: cam(model, x, classes).values`.
         images: the batch at scale 1.
         scales: factors of the image side.
-        mirror: also see each size mirrored; its map is mirrored back before fusing.
+        mirror: also see each size mirrored; its map is mirrored back.
     """
     size = (images.shape[-2], images.shape[-1])
     views = []
@@ -117,8 +87,8 @@ def multi_scale(
         seen = images if scale == 1 else resize(images, (round(size[0] * scale), round(size[1] * scale)))
         views.append(resize(compute(seen), size))
         if mirror:
-            views.append(resize(flip(compute(flip(seen))), size))
-    return fuse(*views)
+            views.append(resize(compute(seen.flip(-1)).flip(-1), size))
+    return torch.stack(views).mean(0)
 
 
 def require_finite(

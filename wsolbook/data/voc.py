@@ -30,12 +30,11 @@ class VOC(Pictures):
 
     Args:
         root: the folder VOC2012, or one that holds it or VOCdevkit/VOC2012.
-        split: a list in ImageSets ("train", "val", "trainval", "trainaug"), or the path of a file of ids, one
-            a line, or of "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png" pairs.
+        split: a list in ImageSets/Segmentation ("train", "val", "trainval", "trainaug"), or the path of a
+            file of ids, one a line, or of "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png" pairs.
         difficult: whether objects marked difficult count, for labels and boxes alike. `"include"` gives the
             labels that weakly supervised segmentation trains with (Ahn and Kwak 2018); `"exclude"` follows
             the detection challenge, and leaves some pictures without any label.
-        lists: which folder of ImageSets the split is looked up in.
         masks: folder of the evaluation masks; by default SegmentationClass for train, val and trainval, and
             none for other lists. SegmentationClassAug is for training, never for reporting.
         **options: see `wsolbook.data.pictures.Loading`.
@@ -55,7 +54,6 @@ class VOC(Pictures):
         split: str | Path = "train",
         *,
         difficult: Literal["include", "exclude"] = "include",
-        lists: Literal["Segmentation", "Main"] = "Segmentation",
         masks: Literal["SegmentationClass", "SegmentationClassAug"] | None = None,
         **options: Unpack[Loading],
     ) -> None:
@@ -64,8 +62,8 @@ class VOC(Pictures):
         inside = ("VOC2012", "VOCdevkit/VOC2012")
         self.root = find_root(root, inside, ("JPEGImages", "Annotations"), "VOC 2012")
         self.difficult = difficult
-        self.ids = read_ids(_list_file(self.root / "ImageSets" / lists, split))
-        if masks is None and lists == "Segmentation" and str(split) in ("train", "val", "trainval"):
+        self.ids = read_ids(_list_file(self.root / "ImageSets" / "Segmentation", split))
+        if masks is None and str(split) in ("train", "val", "trainval"):
             masks = "SegmentationClass"
         self.masks = masks
         self.has_masks = masks is not None
