@@ -18,7 +18,7 @@ if "google.colab" in sys.modules:  # wsolbook beside Colab's own torch and numpy
 # *Zhou, Khosla, Lapedriza, Oliva and Torralba: "Learning Deep Features for Discriminative Localization", CVPR
 # 2016* {cite}`zhou2016cam`
 #
-# *30 minutes to read, about a minute to run on two processor cores. Before this:
+# *30 minutes to read, under a minute to run on two processor cores. Before this:
 # {doc}`00_where_is_it` for the critters and {doc}`01_measuring_a_map` for the metrics.*
 #
 # Afterwards you will be able to
@@ -80,11 +80,16 @@ model = models[0]  # that of the figures
 # %%
 test = test_set.batch(range(len(test_set)))
 x, true = test.images.to(here.device), test.labels.argmax(1)
-pictures = test_set.images / 255
+
+
+def large(index):
+    """Draw test pictures for the eye, with more pixels than the network gets."""
+    return critters.render([test_set.scenes[i] for i in index], 256)
+
 
 with torch.no_grad():
-    accuracy = [(m(x).argmax(1).cpu() == true).float().mean() for m in models]
-check("accuracy on critters that it has never seen", accuracy, at_least=0.95)
+    errors = [(m(x).argmax(1).cpu() != true).float().mean() for m in models]
+check("error on critters that it has never seen", errors, at_most=0.05)
 
 # %% [markdown]
 # The tempting first try is to look inside. A classifier of this kind carries a stack of
@@ -93,19 +98,24 @@ check("accuracy on critters that it has never seen", accuracy, at_least=0.95)
 # stack, and lay it over the picture. To make it interesting we put two pictures side by side; a
 # {term}`fully convolutional network` takes any size.
 
-# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows on both; the class activation map of fox, which glows on the fox; and that of frog, which glows on the frog."}, "figure": {"caption": "One forward pass of one network. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
-words = ("fox", "frog")
-classes = [test_set.classes.index(word) for word in words]
-two = [pictures[int((true == c).nonzero()[0])] for c in classes]
-pair = torch.cat(two, dim=-1)
+# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows brightly on the fox and more faintly on the frog; the class activation map of fox, which glows on the fox's head and not on the frog; and that of frog, which glows on the frog's head and not on the fox."}, "figure": {"caption": "One forward pass of one network, which sees this picture at 64 \u00d7 128 pixels. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
+def beside(images):
+    """Put pictures next to each other."""
+    return torch.cat(list(images), dim=-1)
+
+
+fox, frog = 50, 27
+words = [test_set.classes[true[i]] for i in (fox, frog)]
+pair = beside(test_set.images[[fox, frog]] / 255)
+shown = beside(large([fox, frog]).images)
 
 z = to_network(pair)[None].to(here.device)
 with torch.no_grad():
     activity = model.features(z)[0].mean(0)
-of_fox, of_frog = cam(model, z, torch.tensor([classes])).values[0]
+of_fox, of_frog = cam(model, z, true[[fox, frog]][None]).values[0]
 
-panels = [pair, *(overlay(pair, heat) for heat in (activity, of_fox, of_frog))]
-titles = ["picture", "mean activation", "CAM of “fox”", "CAM of “frog”"]
+panels = [shown, *(overlay(shown, heat) for heat in (activity, of_fox, of_frog))]
+titles = ["picture", "mean activation", *(f"CAM of “{word}”" for word in words)]
 show_images(panels, titles, columns=2, width=3)
 plt.show()
 
@@ -213,12 +223,13 @@ scaled_first = maps.resize(maps.normalize(raw), here.size)
 
 peaks = scaled_last.amax((1, 2)), scaled_first.amax((1, 2))
 check_close("scaled last: every map reaches 1", peaks[0], torch.ones(16))
-check("scaled first: the lowest peak among 16", peaks[1].min(), at_most=0.999)
+check("scaled first: maps that reach 1", (peaks[1] > 0.9999).sum(), at_most=0)
 
 # %% mystnb={"image": {"alt": "Four panels: a critter; its class activation map as eight by eight squares; the same map resized to the picture; and the map over the picture, glowing on the head."}, "figure": {"caption": "From 8 \u00d7 8 numbers to evidence on the picture.", "name": "fig-cam-steps"}}
-i = 5
-photo = pictures[i].permute(1, 2, 0)
-panels = [photo, raw[i], scaled_last[i], overlay(pictures[i], raw[i])]
+i = 0
+picture = large([i]).images[0]
+fine = maps.normalize(maps.resize(raw[i : i + 1], 256))[0]
+panels = [picture.permute(1, 2, 0), raw[i], fine, overlay(picture, raw[i])]
 grid = " × ".join(map(str, raw[i].shape))
 titles = ["picture", f"raw map, {grid}", "resized, then scaled", "over the picture"]
 figure, axes = plt.subplots(1, 4, figsize=(8.4, 2.4), layout="constrained")
@@ -271,7 +282,9 @@ print("pixels kept:", int(keep.sum()), " box:", box_of(largest_component(keep)))
 # ## The same with `wsolbook`
 #
 # Everything above is one call. It returns raw values, as the method computed them, beside the logits of the same
-# forward pass. Resizing and scaling stay visible in your own code.
+# forward pass. Resizing and scaling stay visible in your own code. The network runs in evaluation mode meanwhile: the
+# released VGG16-GAP has {term}`dropout` between the average and the linear layer, and in training mode a score would
+# be the mean of another map.
 
 # %%
 from wsolbook.metrics import box_above
@@ -292,13 +305,12 @@ print("equal boxes:", ours == [box_above(m, 0.2).tolist() for m in scaled_last])
 # %%
 from torchvision.models import get_model
 
-noise = torch.randn(1, 3, 64, 64, device=here.device)
 for name in ("resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1"):
-    r = cam(get_model(name, weights=None).to(here.device), noise, 7)
+    r = cam(get_model(name, weights=None).to(here.device), x[:1], 7)
     print(f"{name:14} {r.layer:12} {tuple(r.values.shape)}")
 
 try:
-    cam(get_model("vgg11", weights=None).to(here.device), noise)
+    cam(get_model("vgg11", weights=None).to(here.device), x[:1])
 except ValueError as refusal:
     print(refusal)
 
@@ -306,12 +318,24 @@ except ValueError as refusal:
 # ## The experiment: what does the map cover?
 #
 # The evidence in the paper is a benchmark. On ILSVRC, boxes from CAM reach a top-5
-# {term}`localization error <top-1 localization error>` of 37.1 % on the test set (the paper's number), where a fully supervised
-# AlexNet has 34.2 %. From that the authors conclude that a classification network has a remarkable ability to
-# localize. We can ask a sharper question. In the world of critters each animal comes with masks of its parts, and we
-# know which part tells the species: the **head** does, and the body hardly.
+# {term}`localization error <top-1 localization error>` of 37.1 % on the test set (the paper's number), where a fully
+# supervised AlexNet has 34.2 %.
+# From that the authors conclude that a classification network has a remarkable ability to localize. We can ask a
+# sharper question. In the world of critters each animal comes with masks of its parts, and we know which part tells
+# the species: the **head** always does, and the body sometimes.
 #
-# So score all test maps at once. The threshold is the kindest one for the map: of all thresholds, the one at which what
+# The body is no bad witness either. Half of the animals wear the body of their own kind. How far does that lead? A
+# network was trained and tested on the same kind of pictures *without heads*, by `benchmarks/world.py` over three seeds.
+
+# %%
+world = results.load("world")["single"]
+bare = [row["top-1, trained headless"] for row in world["CAM"]]
+print("right without heads:", results.spread(bare), "%, by guessing: 12.5 %")
+
+# %% [markdown]
+# Whoever has to use the body can. Now to the network that had both.
+#
+# Score all its test maps at once. The threshold is the kindest one for the map: of all thresholds, the one at which what
 # it keeps agrees best with the masks of the whole animals.
 
 # %%
@@ -319,33 +343,34 @@ from wsolbook.metrics import best_threshold, part_coverage
 
 raw_maps = [cam(m, x, true).values[:, 0].cpu() for m in models]
 heats = [maps.normalize(maps.resize(r, here.size)) for r in raw_maps]
-
-# %%
 taus = [best_threshold(h, test.masks) for h in heats]
 both = zip(heats, taus, strict=True)
 coverage = [part_coverage(h, test_set.parts, t) for h, t in both]
 heat, tau = heats[0], taus[0]
 
 heads, bodies = ([c[part] for c in coverage] for part in ("head", "body"))
-check("share of the head above the threshold", heads, at_least=0.9)
-check("share of the body above the threshold", bodies, at_most=0.6)
+check("share of the head below the threshold", [1 - h for h in heads], at_most=0.15)
+check("share of the body above the threshold", bodies, at_most=0.65)
 
-# %% mystnb={"image": {"alt": "Four curves fall as the threshold rises from 0 to 1. The curve of the head stays near 1 much longer than those of body, limbs and background, which fall early and close together."}, "figure": {"caption": "How much of each part remains above a rising threshold. The dashed line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}}
+# %% mystnb={"image": {"alt": "Four curves fall from 1 to 0 as the threshold rises from 0 to 1. That of the head, solid, stays near 1 until a threshold of about 0.6 and drops after it. The body, dashed, falls all the way and is at about 0.4 where a vertical line marks the best threshold, 0.61; the limbs, dash-dotted, are at about 0.2 there. The background, dotted, drops at once and is at about 0.1."}, "figure": {"caption": "How much of each part remains above a rising threshold, all test pictures together. The vertical line marks the threshold at which the maps agree best with the animals.", "name": "fig-cam-coverage"}}
 grid = torch.linspace(0, 1, 41)
 curves = [part_coverage(heat, test_set.parts, float(t)) for t in grid]
+strokes = {"head": "-", "body": "--", "limbs": "-.", "background": ":"}
 
 figure, axis = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
-for part in ("head", "body", "limbs", "background"):
-    axis.plot(grid, [c[part] for c in curves], color=INK[part], label=part, lw=2)
-axis.axvline(tau, color="black", lw=1, ls="--")
+for part, stroke in strokes.items():
+    share = [c[part] for c in curves]
+    axis.plot(grid, share, stroke, color=INK[part], label=part, lw=2)
+axis.axvline(tau, color="black", lw=1)
 axis.set(xlabel="threshold", ylabel="share above the threshold")
-figure.legend(loc="outside right center")
+figure.legend(loc="outside right center", handlelength=3)
 plt.show()
 
 # %% [markdown]
-# This is the finding that a decade of papers is about. **The map is right, and it is not the object.** It shows the
-# evidence, and the evidence is the head. A network that is trained to tell species apart has no reason to attend to
-# what the species share.
+# This is the finding that a decade of papers is about. **The map is right, and it is not the object.** Nearly all of the
+# head is above the threshold, and less than half of the body, although the body alone would tell the species
+# in more than half of the pictures. A network that is trained to tell species apart has no reason to use a second
+# piece of evidence once the first is enough, still less to attend to what the species share.
 #
 # ### Is it right about the reason?
 #
@@ -369,27 +394,44 @@ evidence = [part_evidence(h, test_set.parts) for h in heats]
 agreement = [
     rank_agreement(e, f).nanmean() for e, f in zip(evidence, falls, strict=True)
 ]
-check("removing the head costs most, share of pictures",
-      [(f.argmax(1) == 0).float().mean() for f in falls], at_least=0.9)
+check("pictures in which another part costs more than the head",
+      [(f.argmax(1) > 0).float().mean() for f in falls], at_most=0.05)
 check("mean rank agreement of map and cause", agreement, at_least=0.5)
 
-# %% mystnb={"image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head highest. Right, the fall of the true logit when the part is removed: head by far the highest."}, "figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines their standard deviation.", "name": "fig-cam-cause"}}
+# %%
+def right_without(part):
+    """Return the share of pictures that each network names when a part is gone."""
+    with torch.no_grad():
+        named = [m(without[part]).argmax(1).cpu() for m in models]
+    return [(n == true).float().mean() for n in named]
+
+
+check("right without the head", right_without("head"), at_most=0.65)
+check("wrong without the body", [1 - r for r in right_without("body")], at_most=0.05)
+
+# %% mystnb={"image": {"alt": "Two bar charts over head, body and limbs. Left, the mean of the map over each part: head almost 0.9, body 0.6, limbs 0.4. Right, the fall of the true logit when the part is removed: 8 for the head, next to nothing for body and limbs."}, "figure": {"caption": "What the map shows and what the network uses. Bars are means over the test pictures, lines one standard deviation over them.", "name": "fig-cam-cause"}}
 figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.8), layout="constrained")
 sides = (
-    ("mean of the map over the part", evidence[0]),
-    ("fall of the logit without the part", falls[0]),
+    ("what the map shows", "mean of the map over the part", evidence[0]),
+    ("what the network uses", "fall of the logit without it", falls[0]),
 )
-for axis, (title, value) in zip(axes, sides, strict=True):
-    height, spread = value.nanmean(0), value.nan_to_num().std(0)
+for axis, (title, label, values) in zip(axes, sides, strict=True):
+    known = [v[v.isfinite()] for v in values.T]  # hidden parts have no mean
+    means, spreads = [v.mean() for v in known], [v.std() for v in known]
     colors = [INK[part] for part in critters.PARTS]
-    axis.bar(critters.PARTS, height, yerr=spread, color=colors, capsize=3)
-    axis.set_title(title)
+    axis.bar(critters.PARTS, means, yerr=spreads, color=colors, capsize=3)
+    axis.set(title=title, xlabel="part", ylabel=label)
 plt.show()
 
 # %% [markdown]
-# The map tells the truth about its network. That deserves to be said, because the next ten years of papers call
-# the same map *incomplete*. It is incomplete as an answer to "where is the object?". As an answer to "what did you look
-# at?" it is good.
+# In order of importance the map tells the truth about its network. That deserves to be said, because the next ten
+# years of papers call the same map *incomplete*. It is incomplete as an answer to "where is the object?". As an answer to
+# "what did you look at?" it is good.
+#
+# It is not sharp, though, and the two charts differ in more than their order: the map gives the body more than half
+# of what it gives the head, and yet its removal costs the network next to nothing. A position of the last grid sees
+# up to 66 × 66 pixels, a window as wide as the picture. So a cell over the body may glow for the head next to it. The
+# last exercise measures how much of the glow on the body is the body's own.
 #
 # ## Ablations
 #
@@ -417,33 +459,61 @@ rows.append(("center of the picture", *numbers))
 print(results.table(("three seeds", *columns), rows))
 
 # %% [markdown]
-# **Average against maximum.** Both networks classify equally well, and the averaged one localizes better, by a few points of MaxBoxAcc: the
-# order that the paper reports (57.8 % against 56.4 % top-1 localization error, the paper's numbers). The maximum is content
-# with one strong position, the average pays for every position that responds. This comparison needs equal starts. From random weights, under the
-# same schedule, the max-pooled network often failed to learn at all, and so all four start from the shipped weights.
+# Spread over seeds says how much the training matters, not how much the choice of the test pictures does. For that
+# the pictures are drawn again with replacement, a thousand times, for the map and for the center alike: the paired
+# bootstrap.
+
+# %%
+def over_center(record, *metrics):
+    """Return a table of how far the maps lie above the center, a row for each seed."""
+    rows = []
+    for metric in metrics:
+        blind, ours = record["center"][metric], record["metrics"][metric]
+        for seed, (low, high) in enumerate(record["over_center"][metric]):
+            lead, interval = f"{ours[seed] - blind:+.1f}", f"{low:+.1f} to {high:+.1f}"
+            rows.append((metric, seed, lead, interval))
+    pictures = f"{record['pictures']['evaluated']} pictures"
+    return results.table((pictures, "seed", "above the center", "95 % interval"), rows)
+
+
+print(over_center(stored["GAP, 8 × 8"], "MaxBoxAcc", "MaxBoxAccV2", "PxAP"))
+
+# %% [markdown]
+# **Average against maximum.** Both networks classify equally well, and which one localizes better depends on the
+# question: the averaged one in PxAP, by five to six points on average and by next to nothing in one of the seeds; in
+# MaxBoxAccV2 there is no difference beyond the spread; and in boxes at an IoU of 0.5 it is the max-pooled one, by
+# five points. The order that the paper reports (56.4 % against 57.8 % top-1 localization error, the paper's numbers,
+# for boxes at 0.5) is not the one that we find. What the averaged network does more reliably is to cover the head:
+# the maximum is content with one strong position, and its seeds differ more. The comparison needs equal starts, so
+# all four start from the shipped weights.
 #
-# **Resolution.** A coarser grid costs some points. A finer one gains nothing here: the evidence on a head of twenty pixels is not
-# limited by a grid of 8 × 8. The paper's claim that a higher resolution helps holds from 4 × 4 to 8 × 8, and not beyond.
+# **Resolution.** A coarser grid costs ten points of PxAP and three to four of MaxBoxAccV2. A finer one gains nothing
+# here: it has four times as many positions, but each of them looks at as wide a piece of the picture as before. The
+# paper's claim that a higher resolution helps holds from 4 × 4 to 8 × 8, and not beyond.
 #
-# **And the last row.** A bell curve in the middle of each picture, which never looks at it, finds *more* boxes than CAM. Our animals are large
-# and rarely far from the middle, and a box of half an animal is a miss at an IoU of 0.5. This is what
-# a discriminative part costs, and it is why no table in this book stands without that row.
+# **And the last row.** A bell curve in the middle of each picture, which never looks at it, is the least that a map
+# must beat. CAM does so in MaxBoxAccV2, by eight points, as on ImageNet (62.4 against 52.5;
+# {cite}`choe2020evaluating`), and in PxAP by far, with intervals that stay clear of zero. At an IoU of 0.5 alone it
+# does not: in no seed does it find more boxes than the bell curve, and in none is the difference sure. A glow around
+# the head overlaps nearly every animal a little, which counts at an IoU of 0.3, and few of them well. This is what a
+# discriminative part costs; the grid is not to blame, for the true masks reduced to 8 × 8 reach 98 in MaxBoxAccV2
+# (`benchmarks/world.py`). It is also why no table in this book stands without that row.
 #
 # ### On photographs
 #
-# The same method, the same code, real pictures: MobileNetV2 with ImageNet weights, fine-tuned with image labels on two small
-# subsets, 632 images of PASCAL VOC 2012 and ten species of CUB-200-2011. These runs need the photographs and a few
-# minutes per seed, so they too are read from `results/`; under the profile `real` ({doc}`../book/how_to_run`) this cell
-# trains and measures instead. One warning: their learning rates and the stride of 16 pixels were settled
-# after a look at one seed of these very pictures, so read them as a little kind to CAM. {term}`mAP` takes the place of the accuracy
-# where a picture has several labels.
+# The same method, the same code, real pictures: MobileNetV2 with ImageNet weights, fine-tuned with image labels on
+# two small subsets, 632 images of PASCAL VOC 2012 and ten species of CUB-200-2011. These runs need the photographs
+# and a few minutes per seed, so they too are read from `results/`; under the profile `real`
+# ({doc}`../book/how_to_run`) this cell trains and measures instead. One warning: their learning rates and the stride
+# of 16 pixels were settled after a look at one seed of these very pictures, so read them as a little kind to CAM.
+# {term}`mAP` takes the place of the accuracy where a picture has several labels.
 
 # %%
 columns = ("top-1", "mAP", "MaxBoxAcc", "MaxBoxAccV2", "PxAP", "seed mIoU")
+subsets = {"VOC, 321 pictures": "cam-voc632", "CUB, 243 pictures": "cam-cub10"}
+photographs = {name: here.result(run) for name, run in subsets.items()}
 rows = []
-subsets = {"VOC, 632 images": "cam-voc632", "CUB, 10 species": "cam-cub10"}
-for name, run in subsets.items():
-    record = here.result(run)
+for name, record in photographs.items():
     ours = {c: results.spread(v) for c, v in record["metrics"].items()}
     center = {c: f"{v:.1f}" for c, v in record["center"].items()}
     rows.append((name, *(ours.get(c, "") for c in columns)))
@@ -452,24 +522,27 @@ seeds = "three seeds" if len(record["provenance"]["seeds"]) == 3 else "one seed"
 print(results.table((seeds, *columns), rows))
 
 # %% [markdown]
-# The photographs agree with the critters, and not with the abstract of the paper. After a few minutes of fine-tuning, the birds
-# are named right in about 85 % of the test pictures, and the boxes of the maps stay *below* those of the blind center. On VOC, with its smaller and less central objects,
-# CAM is ahead of the center for boxes and for segmentation seeds, and behind it in {term}`PxAP`. Part of this is the setting: a small
-# network, 300 birds, and strided convolutions whose cells look a few pixels up and left of where a plain resize puts them
-# (`wsolbook.alignment` measures by how much; the protocol ignores it). The rest is what you saw above. A bird is told by its head.
+# The birds are named right in about 85 % of the test pictures, and the boxes of their maps stay *below* those of the
+# blind center, by nine to fourteen points, in all three seeds. On VOC, with its smaller and less central objects, CAM
+# is ahead of the center for boxes and for segmentation seeds, and behind it in {term}`PxAP`. Part of this is the
+# setting: a small network, 300 birds to learn from, and strided convolutions whose cells look a few pixels up and
+# left of where a plain resize puts them (`wsolbook.alignment` measures by how much; the protocol ignores it). How
+# much of the rest is the finding above, that a classifier needs no more than a part, these numbers cannot tell:
+# nobody can remove a bird's head and leave all else as it was. That is what the critters are for.
 #
 # ## Turn the threshold yourself
 #
-# The whole chapter hangs on one number, so take it in your hands. Find the threshold at which the fox is boxed best; then look
-# what it does to the others. {term}`MaxBoxAcc` allows one threshold for the whole set.
+# The whole chapter hangs on one number, so take it in your hands. Find the threshold at which the near fox is boxed
+# best; then look what it does to the far one. {term}`MaxBoxAcc` allows one threshold for the whole set.
 
 # %%
 from wsolbook.show.explorer import explore
 
-some = [int((true == c).nonzero()[1]) for c in range(4)]
+some = [24, 51, 9, 26]
+drawn = large(some)
 explorer = explore(
-    pictures[some], {"CAM": heat[some]}, boxes=[test.boxes[j] for j in some],
-    mask=test.masks[some], titles=[test_set.classes[c] for c in range(4)],
+    drawn.images, {"CAM": heat[some]}, boxes=drawn.boxes, mask=drawn.masks,
+    titles=["fox, near", "fox, far", "frog, near", "frog, far"],
 )
 explorer
 
@@ -482,16 +555,22 @@ explorer
 # **It cannot count.** Two animals of one species share one map. If their blobs touch, they are one component; if not,
 # the rule of the largest component drops one of them.
 
-# %% mystnb={"image": {"alt": "Two foxes side by side. The class activation map glows on both heads; the box of the largest component surrounds only one of them."}, "figure": {"caption": "Two foxes, one map, one box.", "name": "fig-cam-count"}}
+# %% mystnb={"image": {"alt": "Two foxes side by side, and twice their class activation map, which glows on both heads. Cut at 20 % of the range, one box surrounds both heads; cut at half, it surrounds the left head only."}, "figure": {"caption": "Two foxes, one map, one box. Left to right: the picture, and the box of the largest component at two thresholds.", "name": "fig-cam-count"}}
 from wsolbook.show.figures import draw_box
 
-fox = (true == classes[0]).nonzero()[:, 0]
-foxes = torch.cat([pictures[fox[0]], pictures[fox[1]]], dim=-1)
-z = to_network(foxes)[None].to(here.device)
-both = cam(model, z, classes[0]).values[0, 0].cpu()
-figure = show_images([foxes, overlay(foxes, both)], columns=2, width=3)
-box = box_above(maps.normalize(maps.resize(both, foxes.shape[1:])), 0.5)
-draw_box(figure.axes[1], box, INK["prediction"])
+left, right = 24, 34
+two = beside(test_set.images[[left, right]] / 255)
+z = to_network(two)[None].to(here.device)
+both = cam(model, z, true[left]).values[0, 0].cpu()
+shown = beside(large([left, right]).images)
+
+levels = (0.2, 0.5)
+panels = [shown, *[overlay(shown, both)] * len(levels)]
+titles = ["picture", *(f"threshold {level}" for level in levels)]
+figure = show_images(panels, titles, width=2.8)
+scaled = maps.normalize(maps.resize(both, shown.shape[1:]))
+for axis, level in zip(figure.axes[1:], levels, strict=True):
+    draw_box(axis, box_above(scaled, level), INK["prediction"])
 plt.show()
 
 # %% [markdown]
@@ -512,8 +591,8 @@ plt.show()
 # their maps. Evidence against the class turns into evidence for it, and the center, which every crop sees, gets more of
 # everything.
 #
-# **Tuned on boxes.** A threshold that was chosen by looking at test boxes is a form of supervision. The comparison that finally
-# controlled for it found that, under one protocol, none of the later methods clearly beats CAM
+# **Tuned on boxes.** A threshold that was chosen by looking at test boxes is a form of supervision. The comparison
+# that finally controlled for it found that, under one protocol, none of the later methods clearly beats CAM
 # {cite}`choe2020evaluating`. You have the instruments to check that yourself now.
 #
 # ## Exercises
@@ -521,8 +600,10 @@ plt.show()
 # :::{exercise-start}
 # :label: ex-cam-twenty
 # :::
-# The paper cuts at 20 % of the maximum, its code at 20 of 255. Scale the maps by their maximum (`how="max"`), cut at either
-# level, and count the boxes with an {term}`IoU` of at least 0.5. What do you expect when the map is as narrow as ours?
+# *Predict.* The paper cuts at 20 % of the maximum, its code at 20 of 255. Before you compute anything: which of the
+# two boxes is larger, and for which animals is that good, for the near ones or for the far ones? Then scale the maps
+# by their maximum (`how="max"`), cut at 20 of 255 and, for contrast, at 60 %, and count the boxes with an {term}`IoU`
+# of at least 0.5 among the largest and among the smallest third of the animals.
 # :::{exercise-end}
 # :::
 #
@@ -534,76 +615,138 @@ plt.show()
 from wsolbook.metrics import box_iou
 
 by_max = maps.normalize(maps.resize(raw_maps[0], here.size), "max")
-hit = {
-    level: sum(
-        float(box_iou(box_above(m, level)[None], b).max()) >= 0.5
-        for m, b in zip(by_max, test.boxes, strict=True)
-    ) / len(by_max)
-    for level in (0.2, 20 / 255)
-}
-check("hits gained by the lower cut", hit[20 / 255] - hit[0.2], at_least=0)
+order = test_set.masks.bool().sum((1, 2)).argsort()
+third = len(order) // 3
+
+
+def hits(level, index):
+    """Return the share of pictures whose box at this level reaches an IoU of 0.5."""
+    boxes = [box_above(by_max[i], level)[None] for i in index]
+    best = [box_iou(b, test.boxes[i]).max() for b, i in zip(boxes, index, strict=True)]
+    return float((torch.stack(best) >= 0.5).float().mean())
+
+
+low, high = 20 / 255, 0.6
+near, far = ([hits(t, i) for t in (low, high)] for i in (order[-third:], order[:third]))
+check("near: hits at 20 of 255 minus at 60 %", near[0] - near[1], at_least=0.3)
+check("far: hits at 60 % minus at 20 of 255", far[1] - far[0], at_least=0.1)
+
+
+def near_to_far(masks):
+    """Return how many times more pixels masks have for near animals than far ones."""
+    pixels = masks.sum((1, 2))[order].float()
+    return pixels[-third:].mean() / pixels[:third].mean()
+
+
+check("area of near animals over that of far ones",
+      near_to_far(test_set.masks.bool()), at_least=2)
+check("area of their glow, the same", near_to_far(by_max > 0.2), at_most=1.7)
 
 # %% [markdown]
-# The lower cut gives larger boxes. Where maps are too narrow for their objects, as everywhere in this book, larger is better.
-# A number of a paper depends on such a constant as much as on its method.
+# The lower cut gives the larger box, so it gains near animals and loses far ones. Near animals cover three times as
+# many pixels as far ones, and the glow around their heads hardly more, so no single cut is right for both. A number of
+# a paper depends on such a constant as much as on its method.
 #
 # :::{solution-end}
 # :::
 #
-# :::{exercise-start}
-# :label: ex-cam-dropout
-# :::
-# The released VGG16-GAP has {term}`dropout` of one half between the average and the linear layer. Is the identity *mean of the
-# map + bias = logit* still true in training mode? And in evaluation mode?
-# :::{exercise-end}
-# :::
-#
-# :::{solution-start} ex-cam-dropout
-# :class: dropdown
-# :::
-
-# %% tags=["solution"]
-noisy = F.dropout(pooled, 0.5) @ weight.T + bias
-check("largest error of the identity in training mode",
-      (M.mean((2, 3)) + bias - noisy).abs().max(), at_least=0.1)
-check_close("in evaluation mode it holds", M.mean((2, 3)) + bias, logits)
-
-# %% [markdown]
-# Dropout removes half of the channels from the sum and doubles the rest, so the score of that pass is the mean of another map. `cam` therefore
-# runs a network in evaluation mode, and puts every module back into the mode in which it found it.
-#
-# :::{solution-end}
-# :::
-#
-# :::{exercise-start}
+# :::{exercise} The same sum with a maximum
 # :label: ex-cam-gmp
-# :::
-# With global *max* pooling the score is $S_c = \sum_k w_k^c \max_{x,y} f_k(x,y) + b_c$. Can the sums still change places? Find an inequality
-# between $S_c$ and the maximum of $M_c$ for non-negative weights, and a case in which it is strict.
-# :::{exercise-end}
+# *Compute*, by hand. Two channels on a grid of 2 × 2, $f_1 = \begin{pmatrix}4&0\\0&0\end{pmatrix}$ and $f_2 =
+# \begin{pmatrix}0&0\\0&2\end{pmatrix}$, with $w = (1, 2)$ and $b = 1$. What are the score and the mean of the map
+# under average pooling? With global *max* pooling the score is $S_c = \sum_k w_k^c \max_{x,y} f_k(x,y) + b_c$: can
+# the sums still change places? Find an inequality between $S_c - b_c$ and the maximum of $M_c$ for non-negative
+# weights.
 # :::
 #
 # :::{solution} ex-cam-gmp
 # :class: dropdown
-# No: each channel takes its maximum at a position of its own. For $w_k^c \ge 0$,
+# Average: $F = (1, 0.5)$, $S = 1 + 1 + 1 = 3$; the map is $M = \begin{pmatrix}4&0\\0&4\end{pmatrix}$ with a mean of
+# 2, and $2 + 1 = 3$. Maximum: $S = 4 + 4 + 1 = 9$, while the map never exceeds 4. The sums cannot change places, for
+# each channel takes its maximum at a position of its own. For $w_k^c \ge 0$,
 #
 # $$
 # \max_{x,y} M_c(x,y) = \max_{x,y} \sum_k w_k^c f_k(x,y) \le \sum_k w_k^c \max_{x,y} f_k(x,y) = S_c - b_c ,
 # $$
 #
-# and it is strict as soon as two channels with positive weight peak at different positions, an ear here and a snout there. The map of a
-# max-pooled network is thus no decomposition of its score. Only the peaks receive a gradient in training, and nothing asks the rest of
-# the object to respond.
+# strictly as soon as two channels with positive weight peak at no common position, an ear here and a snout there. The
+# map of a max-pooled network is thus no decomposition of its score. Only the peaks receive a gradient in training,
+# and nothing asks the rest of the object to respond.
+# :::
+#
+# :::{exercise-start}
+# :label: ex-cam-peaks
+# :::
+# *Implement* a map for the max-pooled network that *is* a decomposition: its sum over the positions, plus the bias,
+# must be the logit.
+# `build(..., head="gmp")` makes such a network; it need not be trained.
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-cam-peaks
+# :class: dropdown
+# :::
+
+# %% tags=["solution"]
+peaked = build(here.backbone, classes=8, weights="critters", head="gmp")
+peaked = peaked.to(here.device).eval()
+with torch.no_grad():
+    flat = peaked.features(x[:16]).flatten(2)
+    wanted = peaked(x[:16])
+top = F.one_hot(flat.argmax(2), flat.shape[2])  # where each channel peaks
+ours = torch.einsum("ck,nkp->ncp", peaked.linear.weight.detach(), flat * top)
+check_close("sum of the peaks + bias = logit",
+            ours.sum(2) + peaked.linear.bias.detach(), wanted)
+
+# %% [markdown]
+# Each channel puts all that it has to say where it peaks. The map is exact again, and it is a handful of dots.
+#
+# :::{solution-end}
+# :::
+#
+# :::{exercise-start}
+# :label: ex-cam-spill
+# :::
+# *Investigate.* Nearly half of the body is above the threshold of this chapter. Does the network see something
+# *there*, or does it see the head from there? Think of a change to the pictures that tells the two apart, and
+# measure.
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-cam-spill
+# :class: dropdown
+# :::
+
+# %% tags=["solution"]
+def over_the_body(network, images):
+    """Return the raw map of the true class, averaged over the body in each picture."""
+    heat = maps.resize(cam(network, images, true).values[:, 0].cpu(), here.size)
+    return part_evidence(heat, test_set.parts)[:, 1].nanmean()
+
+
+left = [over_the_body(m, without["head"]) / over_the_body(m, x) for m in models]
+check("of the raw map over the body, what stays without the head", left, at_most=0.5)
+
+# %% [markdown]
+# Remove the head and leave every pixel of the body as it is: most of the raw map over the body goes, without any
+# change to what it lies on. It was the head's. So even the part of the body that the map covers is mostly not the
+# body's evidence. The raw map is the one to compare, for {term}`min-max normalization` would make the rest look
+# strong again.
+#
+# :::{solution-end}
 # :::
 #
 # ## Summary
 #
 # - With average pooling and a linear layer, the score of a class is the mean of its map plus a bias. CAM is that map.
 # - It is exact, costs nothing, and finds every network that has such a head.
-# - It shows the evidence: nearly all of the head and about half of the body, and the head is indeed what the network uses.
+# - It shows the evidence: nearly all of the head and less than half of the body, and the head is what the network uses, though the body
+#   alone tells more than half of the critters apart.
+# - It is ahead of a blind guess at the center, far behind what its grid could show, and on birds behind the center.
 # - The box depends on a threshold at least as much as on the map.
 #
-# The paper's own numbers, for reference (error in percent on the ILSVRC validation set, lower is better; **the paper's, not ours**):
+# The paper's own numbers, for reference (error in percent on the ILSVRC validation set, lower is better; **the
+# paper's, not ours**):
 #
 # | network | top-1 class. | top-5 class. | top-1 loc. | top-5 loc. |
 # |---|---|---|---|---|
