@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from wsolbook import compiled
 from wsolbook.evaluation import frame_boxes, frame_maps, frame_masks
 from wsolbook.metrics import box_above, box_iou, boxes_from_map, contours
 from wsolbook.metrics.boxes import require_contours
@@ -239,8 +240,8 @@ def test_where_nothing_can_be_written_to_code_is_compiled_without_a_cache(monkey
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(contours, "njit", njit)
-    assert contours.compiled(len)([1, 2]) == 2
+    monkeypatch.setattr(compiled, "njit", njit)
+    assert compiled.compiled(len)([1, 2]) == 2
     assert [c.get("cache", False) for c in calls] == [True, False]
 
 
