@@ -16,7 +16,7 @@ from wsolbook.metrics.counts import IGNORE, Counts, require_thresholds, require_
 
 
 @dataclass(frozen=True)
-class Curve:
+class PrecisionRecall:
     """What a threshold does to the pixels of a set; a pixel is on where its score is at least the threshold.
 
     Attributes:
@@ -82,7 +82,7 @@ class PixelAP(Counts):
         some = np.isfinite(precision)
         return float(100 * (precision * gain)[some].sum())
 
-    def curve(self) -> Curve:
+    def curve(self) -> PrecisionRecall:
         """Return precision, recall and IoU at each threshold, for the figure and for choosing one.
 
         Raises:
@@ -95,7 +95,7 @@ class PixelAP(Counts):
         hits = foreground[::-1].cumsum()[::-1]
         false_alarms = background[::-1].cumsum()[::-1]
         on = hits + false_alarms
-        return Curve(
+        return PrecisionRecall(
             self.edges,
             np.divide(hits, on, out=np.full_like(on, np.nan), where=on > 0),
             hits / foreground.sum(),

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ class TrainConfig:
             found.append("device is cuda, but this machine has no CUDA device")
         if self.precision == "fp16" and (self.device == "cpu" or not torch.cuda.is_available()):
             found.append("precision fp16 needs a CUDA device; bf16 works on the CPU too")
-        if self.tensorboard and not _installed("tensorboard"):
+        if self.tensorboard and find_spec("tensorboard") is None:
             found.append("tensorboard is asked for, but the package tensorboard is not installed")
         return found + self.optim.problems() + self.schedule.problems()
 
@@ -140,9 +141,3 @@ def _fixed(config: dict[str, Any]) -> dict[str, Any]:
     """Leave out what changes no result, and the folder of a weights file, which differs between machines."""
     config = {k: _fixed(v) if isinstance(v, dict) else v for k, v in config.items() if k not in FREE}
     return config | ({"weights": Path(config["weights"]).name} if config.get("weights") else {})
-
-
-def _installed(package: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(package) is not None
