@@ -305,7 +305,7 @@ print(results.table(columns, rows))
 # the other.
 #
 # For a look at all three, put two pictures side by side, as in the last chapter. The network is fully convolutional, and
-# we use that here: both animals fill about 40 % of their pictures, so drawn at twice the side they cover as many pixels as the
+# we use that here: both animals are short, 0.4 of their pictures, so drawn at twice the side they are as many pixels long as the
 # large ones of the training set, and the gradient has four times the pixels to draw with.
 
 # %%
@@ -446,15 +446,15 @@ plt.show()
 
 # %% [markdown]
 # Left, the three trainings agree. CAM and Grad-CAM lead and are equal to a hundredth: on one network they differ by the ReLU alone (the
-# paper's 0.208 and 0.254 belong to two networks). Guided Grad-CAM is behind them by 0.03 in each training, the two gradients by 0.07 to 0.1,
+# paper's 0.208 and 0.254 belong to two networks). Guided Grad-CAM is behind them by 0.03 in each training, the two gradients by about 0.1,
 # and the center, which looks at nothing, still gets a third.
 #
 # The paper's order is another one, and speaks against what we have just said: there the product is the best of the four, by
 # 0.007. So the lines may carry something. A patch that covers an object lowers its score, and lines are drawn where objects have
-# structure; at the resolution of a photograph this can pay. We compare cells of 8 × 8 pixels, where sharpness has nothing to win.
+# structure; at the resolution of a photograph this may pay. We compare cells of 8 × 8 pixels, where sharpness has nothing to win.
 # Neither result shows that the lines know the class, because occlusion was asked about the right class only.
 #
-# Right, the lesson is about measures. Asked only to *rank* head, body and limbs, all five methods lie within 0.05 of each other, and what failed the sanity check is no exception: heads have the strongest edges in these
+# Right, the lesson is about measures. Asked only to *rank* head, body and limbs, the means of all five methods lie within 0.05 of each other, and what failed the sanity check is no exception: heads have the strongest edges in these
 # pictures, and an edge detector finds them. A drawing can be right for the wrong reason. That is why the sanity
 # check came first.
 #
@@ -529,7 +529,7 @@ check("agreement with occlusion, last stage minus first",
 
 # %% [markdown]
 # Stage 1 follows edges and specks wherever they are. Stage 2 picks single spots: the brow of the lion, but for the frog a flower in the
-# meadow. Stage 3 lies on both faces, more tightly than the last stage, with a remainder on the flower; and stage 4 covers the head and more, as each of
+# meadow, more than its mouth. Stage 3 lies on both faces, more tightly than the last stage, with a remainder on the flower; and stage 4 covers the head and more, as each of
 # its cells is an eighth of the picture wide. So depth buys relevance and costs resolution. The weights $\alpha_k^c$ are means over the whole
 # picture, and only in late layers does a channel stand for one thing everywhere. **Take the last layer that still has positions**, which is what
 # `grad_cam` does when no layer is named, and it tells you which it took. If you need a finer map, look one stage earlier, and check it.
@@ -691,7 +691,7 @@ noticed = similarity(drawings[0][:, 0], edges(below, two[:, :1])[:, 0])
 check("guided backprop: first stage random", noticed, at_most=0.8)
 
 # %% [markdown]
-# The first convolutions. Without their edges and colors the drawing is another one; without the layer that knows the classes it was the
+# The first convolutions. Without their edges and colors the drawing is largely another one; without the layer that knows the classes it was the
 # same. It shows what the network sees first, not what it concludes.
 #
 # :::{solution-end}
