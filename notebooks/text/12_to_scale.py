@@ -270,7 +270,7 @@ for extra in (LABELS, Supervision(masks=24)):
 #
 # ### The drill
 #
-# And resuming is asking for a later range of steps. Here is the whole drill: one training of nine steps runs through. A second gets a
+# Resuming is asking for a later range of steps. Here is the whole drill: one training of nine steps runs through. A second gets a
 # SIGTERM, as a cluster sends before it takes a machine away; `train` finishes the step, saves, and raises
 # `Stopped`. A third network knows nothing of this and continues from the file.
 
@@ -457,8 +457,8 @@ figure, axis = plt.subplots(figsize=(7, 2.4), layout="constrained")
 left = torch.zeros(len(bars))
 for k, what in enumerate(("weights", "gradients", "momentum", "activations")):
     width = torch.tensor([values[k] for values in bars.values()])
-    hatch = "///" if what == "activations" else ""
-    axis.barh(list(bars), width, left=left, label=what, hatch=hatch, edgecolor="white")
+    look = {"hatch": "///", "ec": "white", "lw": 0} if what == "activations" else {}
+    axis.barh(list(bars), width, left=left, label=what, **look)
     left += width
 axis.set(xlabel="GB for 32 pictures", ylabel="network")
 axis.invert_yaxis()
