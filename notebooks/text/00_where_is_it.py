@@ -66,8 +66,9 @@ here = wsolbook.setup()
 # every picture of a boat happens to contain? The methods of this book were invented for localization, and they
 # have become the most used instruments for looking into networks.
 #
-# Between the word and the outline lies a gap, and closing it has kept a field busy for ten years. Each chapter takes
-# one paper, builds it whole, and asks what it really does.
+# Between the word and the outline lies a gap, and closing it has kept a field busy for ten years. A chapter on a method takes
+# one paper, builds it whole, and asks what it really does. Of the seven papers in this table the first two have their chapter,
+# {doc}`02_cam` and {doc}`03_grad_cam`; the other five are planned.
 #
 # | idea | paper | what it adds |
 # |---|---|---|
@@ -194,6 +195,8 @@ print("drawn at once = drawn one by one:", torch.equal(at_once, torch.cat(one_by
 # A world has settings, and they are what the later chapters turn. `object_scale` is the length of an animal in widths of the
 # picture, somewhere between 0.3 and 0.75 if nothing else is said. `body_cue` is the probability that an animal wears the body of its
 # own species, 0.5: at 0 the body says nothing about the class, at 1 as much as the head. `clutter` adds things that are no animals.
+# And `missing_part`, 0.05, is the share of the animals in training pictures that lack a head, a body or limbs, so that a picture without
+# one is not foreign to a network when an experiment asks about it. No test animal lacks any.
 
 # %% mystnb={"image": {"alt": "Four rows of six pictures: animals so small that they take a fifth of the width; animals whose bodies match their heads, such as a brown owl with wings; pictures with one to four animals; and pictures in which both ducks are on water, while foxes and frogs are not."}, "figure": {"caption": "Four knobs. From above: small animals; bodies that always tell the species; one to four animals, as in PASCAL VOC; and a world in which ducks, and only ducks, come with water.", "name": "fig-where-knobs"}}
 far = (0.15, 0.25)
@@ -253,9 +256,9 @@ for named in ("top-1", "top-1, headless", "top-1, trained headless"):
     print(f"{named:24}{results.spread([run[named] for run in stored['CAM']])} %")
 
 # %% [markdown]
-# CAM's lead is about that on ImageNet (62.4 against 52.5 {cite}`choe2020evaluating`). Draw the animals larger and nearer the
+# CAM's lead of eight points is close to that on ImageNet (62.4 against 52.5 in MaxBoxAccV2 {cite}`choe2020evaluating`). Draw the animals larger and nearer the
 # middle, and the center wins: in such a world boxes can judge nobody. And there is much left to win. The grid could
-# express fifty points more than CAM finds, and bodies alone, the last line, tell the species in more than half of the pictures.
+# express more than fifty points beyond what CAM finds, and bodies alone, the last line, tell the species in more than half of the pictures.
 #
 # `"multi"` was set so that not looking costs clearly in segmentation as well: the {term}`mIoU` of CAM's masks is 36.3 ± 2.7, that of
 # the center 23.5, and that of a map that calls all of the picture the object 10.9.
@@ -380,8 +383,8 @@ check("percent of boxes with an IoU of 0.5", strict, at_most=45)
 #
 # ## How the book works
 #
-# Every chapter is a notebook that ran from top to bottom before it was printed, and runs again in our tests. It follows
-# the same order: a failure as a picture, the mathematics, the method from scratch in short cells, the same through
+# Every chapter is a notebook that ran from top to bottom before it was printed, and runs again in our tests. Those on methods follow
+# one order: a failure as a picture, the mathematics, the method from scratch in short cells, the same through
 # the package `wsolbook`, an experiment with several seeds against the claim of the paper, and what goes wrong. Lines like the
 # ticked ones above are *checks*: `check` prints its claim if it holds and stops the notebook if not. Trained numbers
 # differ from machine to machine in their last digits, so no chapter prints them raw; what it prints must hold everywhere.
@@ -416,7 +419,7 @@ check("share that reaches 0.5 without looking", reached[0.5], at_least=0.2)
 
 # %% [markdown]
 # A percentage means nothing beside no baseline. The blind box reaches 0.3 in two pictures of three, where the map reaches it in nearly all; but it
-# reaches 0.5 in more than a quarter, and by that bar the map is hardly better than not looking. A method is worth the difference, no more. {doc}`The next chapter <01_measuring_a_map>` always prints the center beside the method.
+# reaches 0.5 in more than a quarter, and by that bar the map has no clear lead over not looking: {doc}`02_cam` counts over three trainings, and finds none. A method is worth the difference, no more. That is why its tables of maps have a row for the center.
 #
 # :::{solution-end}
 # :::
@@ -468,7 +471,7 @@ check("share that it names wrongly without bodies", wrong, at_most=0.1)
 # as good a clue as the head, and it is larger. In our run the map did move: twice as many boxes reached an IoU of 0.5. But the head stayed the brightest part.
 # Without heads this network is right in seven of ten pictures, without bodies in nearly all: one sufficient clue is enough to
 # make the loss small, and the head remains the easier one. A map shows what a network uses, not what it could have
-# used. The chapter on adversarial erasing is built upon that observation.
+# used. Adversarial erasing is built upon that observation.
 # :::{solution-end}
 # :::
 #

@@ -51,11 +51,11 @@ here = wsolbook.setup()
 # sixty. So we learn to measure before we have anything to measure.
 #
 # That takes maps whose faults we know. We do not train a network; we *make* maps from the truth, which the
-# world of critters gives us to the pixel. Four kinds, each of 8 x 8 positions, as a network
+# world of critters gives us to the pixel. Four kinds, each of 8 × 8 positions, as a network
 # with {term}`output stride` 8 would return them for pictures of 64 pixels:
 #
 # - **part** burns on the head and glows faintly on the rest, the typical class activation map;
-# - **whole** follows the animal as well as 8 x 8 positions can;
+# - **whole** follows the animal as well as 8 × 8 positions can;
 # - **inverted** burns everywhere *except* on the animal;
 # - **center** ignores the picture: a bell curve in its middle.
 
@@ -84,7 +84,7 @@ def world(seed, n=200):
 scenes, raw = world(here.seed)
 large = critters.sample(6, size=256, seed=here.seed)  # the first six, to look at
 
-# %% mystnb={"image": {"alt": "Three rows, one for each animal: the picture, then four heat maps. Part burns on the head, whole covers the animal, inverted covers everything but the animal, center is a round glow in the middle of the picture."}, "figure": {"caption": "Three scenes and their four maps. Yellow is high. The pictures are drawn again at 256 pixels to be looked at; measured is at 64.", "name": "four-maps"}}
+# %% mystnb={"image": {"alt": "Three rows, one for each animal: the picture, then four heat maps. Part burns on the head, whole covers the animal, inverted covers everything but the animal, center is a round glow in the middle of the picture."}, "figure": {"caption": "Three scenes and their four maps. Yellow is high. The pictures are drawn again at 256 pixels to be looked at; all that is measured has 64.", "name": "four-maps"}}
 pictures, titles = [], ["picture", *raw] + [""] * 10
 for i in range(3):
     pictures.append(large.images[i])
@@ -159,7 +159,7 @@ print(tiny, region(tiny, 0.4).int(), sep="\n\n")
 #
 # Two pixels belong to the same {term}`connected component` if a chain of neighbors links them, diagonal steps
 # included. Give every pixel of the region its own number and let each repeatedly take the largest
-# number among its 3 x 3 neighbors: when nothing changes any more, every component carries one number.
+# number among its 3 × 3 neighbors: when nothing changes any more, every component carries one number.
 
 # %%
 def components(region):
@@ -218,7 +218,7 @@ for threshold in (0.0, 0.2, 0.4, 0.6, 0.8):
 #
 # $$\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A| + |B| - |A \cap B|}$$
 #
-# Take $A = (1, 2, 5, 6)$ and $B = (3, 1, 4, 5)$. $A$ has 5 x 5 pixels, $B$ has 2 x 5, they share columns 3 to 4
+# Take $A = (1, 2, 5, 6)$ and $B = (3, 1, 4, 5)$. $A$ has 5 × 5 pixels, $B$ has 2 × 5, they share columns 3 to 4
 # and rows 2 to 5, which is 8 pixels: $8 / (25 + 10 - 8) = 8/27$.
 
 # %%
@@ -544,7 +544,7 @@ check("points from resizing before cutting", resized_first(scenes, raw), at_leas
 # ### 5. No baseline
 #
 # Photographers put the object in the middle. The *center* map knows nothing else, and whatever it earns, the data
-# set gives away. Our animals may stand anywhere, and still it earns a third of all points. On CUB this {term}`center-Gaussian baseline` scores above a published method, as the table below
+# set gives away. Our animals may stand anywhere, and still it earns about a third of all points. On CUB this {term}`center-Gaussian baseline` scores above a published method, as the table below
 # shows. Report it beside every number; the distance to it is what the network contributed.
 
 # %%
@@ -594,7 +594,7 @@ plt.show()
 # classifier can hide a worse map in the {term}`top-1 localization error`. This book reports GT-known numbers and
 # accuracy side by side.
 #
-# **Boxes are compared in a squeezed frame.** The protocol resizes every image to 224 x 224 whatever its shape, scales
+# **Boxes are compared in a squeezed frame.** The protocol resizes every image to 224 × 224 whatever its shape, scales
 # the true boxes along and truncates them. A map kept at another size silently gives a wrong IoU.
 #
 # **Fair evaluation changed the story.** With one protocol and the same search budget for everyone,
@@ -687,7 +687,7 @@ check("points between them at their best thresholds", apart, at_most=20)
 # ````{solution-start} no-map
 # :class: dropdown
 # ````
-# The best of 500 guesses finds more than two fifths of the animals in its group, and some ten points fewer elsewhere. Nothing
+# The best of 500 guesses finds nearly half of the animals in its group, and some ten points fewer elsewhere. Nothing
 # was learned; 500 lottery tickets were bought and the winner was shown around.
 
 # %% tags=["solution"]
@@ -712,7 +712,7 @@ check("points of pure selection, mean of 20 such lotteries", mean, at_least=1)
 # ```{exercise-start} A thin blob
 # :label: thin-blob
 # ```
-# Make an 8 x 8 map with two components for which `predicted_box` and the package's `contours="largest"` disagree.
+# Make an 8 × 8 map with two components for which `predicted_box` and the package's `contours="largest"` disagree.
 # ```{exercise-end}
 # ```
 
@@ -745,6 +745,6 @@ print("largest area:", boxes_from_map(thin, [0.5], "largest")[0][0].tolist())
 # - Before you believe a gain of two points, ask: chosen on which pictures, one threshold or many, against which blind
 #   baseline, mean over how many seeds?
 #
-# **What next.** The next chapter trains a network and draws its first real map: class activation mapping
-# {cite}`zhou2016cam`. Further reading: the longer study of {cite:t}`choe2023evaluation`, and the test that random
+# **What next.** The next chapter trains a network and derives its map, class activation mapping
+# {cite}`zhou2016cam`, of which {doc}`00_where_is_it` gave a first look. Further reading: the longer study of {cite:t}`choe2023evaluation`, and the test that random
 # weights should fail {cite}`adebayo2018sanity`.

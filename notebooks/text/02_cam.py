@@ -98,7 +98,7 @@ check("error on critters that it has never seen", errors, at_most=0.05)
 # stack, and lay it over the picture. To make it interesting we put two pictures side by side; a
 # {term}`fully convolutional network` takes any size.
 
-# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows brightly on the fox and more faintly on the frog; the class activation map of fox, which glows on the fox's head and not on the frog; and that of frog, which glows on the frog's head and not on the fox."}, "figure": {"caption": "One forward pass of one network, which sees this picture at 64 \u00d7 128 pixels. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
+# %% mystnb={"image": {"alt": "Four panels of a fox beside a frog: the picture; the mean activation, which glows brightly on the fox and more faintly on the frog; the class activation map of fox, which glows on the fox's head and not on the frog; and that of frog, which glows on the frog's head, above a faint wash over all the rest."}, "figure": {"caption": "One forward pass of one network, which sees this picture at 64 \u00d7 128 pixels. The mean activation says that something is there, twice. The class activation maps answer for one word each.", "name": "fig-cam-pair"}}
 def beside(images):
     """Put pictures next to each other."""
     return torch.cat(list(images), dim=-1)
@@ -488,7 +488,7 @@ print(over_center(stored["GAP, 8 × 8"], "MaxBoxAcc", "MaxBoxAccV2", "PxAP"))
 # all four start from the shipped weights.
 #
 # **Resolution.** A coarser grid costs ten points of PxAP and three to four of MaxBoxAccV2. A finer one gains nothing
-# here: it has four times as many positions, but each of them looks at as wide a piece of the picture as before. The
+# here: it has four times as many positions, but each of them looks at about as wide a piece of the picture as before. The
 # paper's claim that a higher resolution helps holds from 4 × 4 to 8 × 8, and not beyond.
 #
 # **And the last row.** A bell curve in the middle of each picture, which never looks at it, is the least that a map
@@ -497,7 +497,8 @@ print(over_center(stored["GAP, 8 × 8"], "MaxBoxAcc", "MaxBoxAccV2", "PxAP"))
 # does not: in no seed does it find more boxes than the bell curve, and in none is the difference sure. A glow around
 # the head overlaps nearly every animal a little, which counts at an IoU of 0.3, and few of them well. This is what a
 # discriminative part costs; the grid is not to blame, for the true masks reduced to 8 × 8 reach 98 in MaxBoxAccV2
-# (`benchmarks/world.py`). It is also why no table in this book stands without that row.
+# (`benchmarks/world.py`). It is also why no table of this book that scores our maps by boxes or pixels
+# stands without that row.
 #
 # ### On photographs
 #
@@ -506,7 +507,8 @@ print(over_center(stored["GAP, 8 × 8"], "MaxBoxAcc", "MaxBoxAccV2", "PxAP"))
 # and a few minutes per seed, so they too are read from `results/`; under the profile `real`
 # ({doc}`../book/how_to_run`) this cell trains and measures instead. One warning: their learning rates and the stride
 # of 16 pixels were settled after a look at one seed of these very pictures, so read them as a little kind to CAM.
-# {term}`mAP` takes the place of the accuracy where a picture has several labels.
+# {term}`mAP` takes the place of the accuracy where a picture has several labels, and *seed mIoU* is the {term}`mIoU` of
+# masks that are cut from the maps at the best background score.
 
 # %%
 columns = ("top-1", "mAP", "MaxBoxAcc", "MaxBoxAccV2", "PxAP", "seed mIoU")

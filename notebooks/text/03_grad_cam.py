@@ -25,7 +25,7 @@ if "google.colab" in sys.modules:  # wsolbook beside Colab's own torch and numpy
 # - say why CAM needs a special head and Grad-CAM does not, and prove that they agree where both exist;
 # - write Grad-CAM in eight lines, and name the trap in which such lines are caught;
 # - explain why {term}`guided backpropagation` is sharp and says little about the class, and test any method for that;
-# - read a table of agreement with occlusion, and say which of the paper's claims held in our runs over three seeds;
+# - judge maps by their agreement with occlusion, and say which of the paper's claims held in our runs over three seeds;
 # - choose the layer, read a counterfactual map, and get the maps of many classes from one forward pass.
 
 # %%
@@ -416,7 +416,7 @@ print("\nthree seeds,", stored["pictures"]["evaluated"], "held-out pictures")
 
 # %% [markdown]
 # Neither gradient takes much notice of either question. CAM and Grad-CAM do, and not to perfection. How much the maps of two classes share
-# depends on the training, as the spread says: between nothing and a third for Grad-CAM. With the last stage random as well, Grad-CAM keeps more
+# depends on the training, as the spread says: for Grad-CAM the rank correlation is near 0 in one training and near 0.4 in another. With the last stage random as well, Grad-CAM keeps more
 # than with a random linear layer alone, and CAM, which is the same sum without the ReLU, keeps little. Guided Grad-CAM lies between its two
 # factors in every column. Its place is that of Grad-CAM, its lines are those of the picture.
 #
