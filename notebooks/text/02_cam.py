@@ -711,7 +711,7 @@ check_close("sum of the peaks + bias = logit",
 # :::{exercise-start}
 # :label: ex-cam-spill
 # :::
-# *Investigate.* Nearly half of the body is above the threshold of this chapter. Does the network see something
+# *Investigate.* Some two fifths of the body are above the threshold of this chapter. Does the network see something
 # *there*, or does it see the head from there? Think of a change to the pictures that tells the two apart, and
 # measure.
 # :::{exercise-end}
