@@ -66,15 +66,9 @@ class On(ABC):
         """Measure a network on the test pictures, in percent."""
         return scores(count(model, self.testing(), self.tasks(), workers))
 
-    def lead(self, model: Localizer, workers: int = 0) -> dict[str, list[float]]:
-        """Return, as a 95 % interval over the test pictures, how far the maps lie above the center's."""
-        sources = (FromNetwork(model), FromNetwork(Center(len(self.classes))))
-        found = [evaluate(s, self.testing(), self.tasks()[1:], workers=workers, keep=True) for s in sources]
-        intervals = {
-            ours.task.headline: paired_bootstrap(ours.each, blind.each, ours.task.score)
-            for ours, blind in zip(*found, strict=True)
-        }
-        return {metric: [interval.low, interval.high] for metric, interval in intervals.items()}
+    def each_map(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+        """Count the maps of a network on each test picture; classification is left out."""
+        return evaluate(FromNetwork(model), self.testing(), self.tasks()[1:], workers=workers, keep=True)
 
     def center(self) -> dict[str, float]:
         """Measure the map that guesses the center of every picture; classification is left out."""
@@ -264,6 +258,15 @@ class OnIlsvrc(OnPictures):
 def count(model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int) -> list[Tally[Any]]:
     """Count the pictures of a data set once by all tasks."""
     return evaluate(FromNetwork(model, logits=True), data, tasks, workers=workers)
+
+
+def leads(ours: list[Tally[Any]], other: list[Tally[Any]]) -> dict[str, list[float]]:
+    """Return, as a 95 % interval over the pictures of `On.each_map`, how far some maps lie above others."""
+    found = {
+        a.task.headline: paired_bootstrap(a.each, b.each, a.task.score)
+        for a, b in zip(ours, other, strict=True)
+    }
+    return {metric: [interval.low, interval.high] for metric, interval in found.items()}
 
 
 def scores(tallies: list[Tally[Any]]) -> dict[str, float]:

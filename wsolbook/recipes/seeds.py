@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from wsolbook.evaluation import Center
 from wsolbook.profiles import best_device
+from wsolbook.recipes.on import leads
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.results import provenance
 from wsolbook.training.config import plain
@@ -42,7 +44,7 @@ def reproduce(
     folders = {seed: runs / f"{name}-seed{seed}" for seed in seeds}
     for folder in folders.values():
         _require_commit(folder, where["commit"])
-    found, leads, seconds = [], [], []
+    found, each, seconds = [], [], []
     for seed, folder in folders.items():
         started = time.perf_counter()
         one = replace(recipe, seed=seed)
@@ -50,9 +52,11 @@ def reproduce(
         model, data = one.model(), one.training_data()
         history = train(model, data, one, run=folder, evaluate=one.evaluate, resume="auto")
         found.append(history.final)
-        leads.append(one.data.lead(model.eval(), one.workers))
+        each.append(one.data.each_map(model.eval(), one.workers))
         whole = len(history.losses) == history.step
         seconds.append(round(time.perf_counter() - started, 1) if whole else None)
+    blind = recipe.data.each_map(Center(len(recipe.data.classes)), recipe.workers)
+    over_center = [leads(ours, blind) for ours in each]
     config = plain(recipe)
     return {
         "name": name,
@@ -60,7 +64,7 @@ def reproduce(
         "target": config.pop("target"),
         "target_source": config.pop("source"),
         "center": recipe.data.center(),
-        "over_center": {metric: [lead[metric] for lead in leads] for metric in leads[0]},
+        "over_center": {metric: [lead[metric] for lead in over_center] for metric in over_center[0]},
         "pictures": {"training": len(data), "evaluated": len(recipe.data.testing())},
         "provenance": {
             "command": " ".join(command),
