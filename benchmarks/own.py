@@ -1,0 +1,289 @@
+"""Which method when: the cost and the faithfulness of the maps of chapter 11, on photographs and on critters.
+
+Two networks with ImageNet weights explain what they name first in labeled photographs of `$WSOLBOOK_REAL`
+and in four pictures of scikit-image: deletion and insertion (Petsiuk et al. 2018), forward passes, time and
+memory of a call. The network of chapter 2, three seeds, is asked on critters whether the map agrees with the
+removal of parts, and with the map of another class. Writes `results/own.json`, which has the coarse maps of
+the four pictures as well.
+
+    WSOLBOOK_REAL=/where/they/are python benchmarks/own.py
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import skimage
+import torch
+import tyro
+from cam import peak, seconds  # of this folder
+from candidates import Method, eigen_cam, methods_of, of
+from grad_cam import trained
+from torch import Tensor, nn
+
+from wsolbook import cam, results
+from wsolbook.backbones.pretrained import Pretrained, load_pretrained
+from wsolbook.data import critters
+from wsolbook.data.photos import find_photos, read_photo
+from wsolbook.data.transforms import to_network
+from wsolbook.files import write_json
+from wsolbook.maps import normalize, resize
+from wsolbook.metrics import part_evidence, part_importance, rank_agreement
+from wsolbook.results import provenance
+from wsolbook.types import Maps
+
+REAL = Path(os.environ.get("WSOLBOOK_REAL", "real"))
+PICTURES = {  # of scikit-image, free for any use
+    "cat": "chelsea.png",
+    "espresso": "coffee.png",
+    "rocket": "rocket.jpg",
+    "motorcycle": "motorcycle_left.png",
+}
+NETWORKS = {  # weights, the layer that is explained, and one at an earlier stage
+    "mobilenet_v2": ("mobilenet_v2_symmetric", "features", "features.13"),
+    "squeezenet1_1": ("squeezenet1_1", "features.12", "features.7"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the methods.
+
+    Attributes:
+        seeds: of the networks of the critters.
+        critters: held-out critters to ask.
+        photos: at most so many photographs, besides those of scikit-image.
+        steps: of deletion and insertion.
+        few: pictures for methods of more than a hundred forward passes.
+        most: forward passes a picture; a method that needs more is not judged.
+        rounds: of timing.
+        out: the file.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    critters: int = 200
+    photos: int = 40
+    steps: int = 8
+    few: int = 12
+    most: int = 600
+    rounds: int = 7
+    out: Path = results.folder() / "own.json"
+
+
+# --- what they cost
+
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[list[float]]:
+    """Count the pictures that go through a network inside the block, in units of its usual size."""
+    seen: list[float] = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args: seen.append(len(args[0]) * args[0].shape[-1] ** 2 / 224**2)
+    )
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def network(name: str) -> Pretrained:
+    """Load a network with ImageNet weights, in the memory format that this processor likes."""
+    found = load_pretrained(name, REAL / "weights" / f"{NETWORKS[name][0]}.safetensors")
+    found.network.to(memory_format=torch.channels_last)
+    return found
+
+
+def memory(name: str, method: str) -> float:
+    """Return the bytes that a call on eight pictures needs above the resting process; its own process."""
+    torch.set_num_threads(1)
+    model, x, classes = network(name).network, torch.randn(8, 3, 224, 224), torch.arange(8)
+    call = methods_of(*NETWORKS[name][1:])[method] if method else plain
+    with torch.no_grad() if not method else torch.enable_grad():
+        call(model, x[:1, :, :96, :96], classes[:1])
+        return peak(lambda: call(model, x, classes), "cpu")
+
+
+def plain(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
+    """Run the network and nothing else."""
+    with torch.no_grad():
+        return model(x)
+
+
+def costs(name: str, model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict[str, float | None]]:
+    """Return forwards, time and memory of each method as ratios to a plain forward pass.
+
+    Up to twenty forward passes on eight pictures; beyond that on one, once, and without memory, which is
+    measured on one of the networks only.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    found: dict[str, dict[str, float | None]] = {}
+    with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as jobs:
+        rest = jobs.submit(memory, name, "").result() if name == "mobilenet_v2" else 0
+        for method, call in methods_of(*NETWORKS[name][1:]).items():
+            call(model, x[:1], torch.arange(1))  # finds its default layer
+            with counted(model) as seen:
+                call(model, x[:1], torch.arange(1))
+            dear = sum(seen) > 20
+            some = x[: 1 if dear else 8], torch.arange(1 if dear else 8)
+            ratios = []
+            for _ in range(1 if dear else rounds):
+                alone = seconds(partial(plain, model, *some), "cpu")
+                ratios.append(seconds(partial(call, model, *some), "cpu") / alone)
+            used = None if dear or not rest else jobs.submit(memory, name, method).result() / rest
+            found[method] = {"forwards": sum(seen), "time": median(ratios), "memory": used}
+            print(name, method, found[method], flush=True)
+    return found
+
+
+# --- how faithful they are
+
+
+def judged(
+    model: nn.Module, x: Tensor, classes: Tensor, methods: dict[str, tuple[Method, int]], steps: int
+) -> dict[str, dict[str, Any]]:
+    """Return areas under deletion and insertion, and the lead over Grad-CAM with its 95 % interval.
+
+    Each method comes with the number of pictures that it is asked about. Maps that are equal are judged once.
+    """
+    seen: dict[str, Tensor] = {}
+    scores: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, (method, n) in methods.items():
+        parts = zip(x[:n].split(8), classes[:n].split(8), strict=True)
+        seen[name] = torch.cat([method(model, *part).detach() for part in parts])
+        twin = next((other for other in scores if equal(seen[other], seen[name])), "")
+        scores[name] = scores[twin] if twin else areas(model, x[:n], classes[:n], seen[name], steps)
+        print(name, [round(float(score.mean()), 4) for score in scores[name]], twin, flush=True)
+    base = scores["Grad-CAM"][1] - scores["Grad-CAM"][0]
+    found = {}
+    for name, (deleted, inserted) in scores.items():
+        lead = inserted - deleted - base[: len(deleted)]
+        margin = 1.96 * float(lead.std()) / math.sqrt(len(lead))
+        found[name] = {
+            "pictures": len(deleted),
+            "deletion": float(deleted.mean()),
+            "insertion": float(inserted.mean()),
+            "lead": float(lead.mean()),
+            "interval": [float(lead.mean()) - margin, float(lead.mean()) + margin],
+        }
+    return found
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Say whether maps are the same up to their scale and what is below zero."""
+    return a.shape == b.shape and torch.allclose(normalize(a, "max"), normalize(b, "max"), atol=1e-3)
+
+
+def areas(model: nn.Module, x: Tensor, classes: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return the areas under the curves of deletion and insertion, one number a picture."""
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for image, wanted, values in zip(x.split(8), classes.split(8), maps.split(8), strict=True):
+        shown = Maps(values[:, None], torch.empty(0), wanted[:, None])
+        for change, under in zip((cam.deletion, cam.insertion), found, strict=True):
+            under.append(cam.area(change(model, image, shown, steps))[:, 0])
+    return torch.cat(found[0]), torch.cat(found[1])
+
+
+def by_parts(seed: int, number: int) -> dict[str, dict[str, float]]:
+    """Return what each map of critters agrees with: removed parts, and the map of another class."""
+    data = critters.Critters(number, split="val")
+    model, size = trained(seed), data.images.shape[-1]
+    test = data.batch(range(number))
+    x, true = test.images, test.labels.argmax(1)
+    without = {
+        part: to_network(critters.render([s.without(part) for s in data.scenes], size).images)
+        for part in critters.PARTS
+    }
+    falls = torch.stack(list(part_importance(model, x, without, true).values()), 1)
+    found = {}
+    for name, method in methods_of("features", "features.stage3").items():
+        mine, other = (method(model, x, classes).detach() for classes in (true, (true + 4) % 8))
+        evidence = part_evidence(resize(mine, size), data.parts)
+        cells = [resize(m, size // 8).flatten(1) for m in (mine, other)]
+        found[name] = {
+            "removed parts": float(rank_agreement(evidence, falls).nanmean()),
+            "another class": float(rank_agreement(*cells).nanmean()),
+        }
+        print(seed, name, found[name], flush=True)
+    return found
+
+
+def kept_maps(trained_network: Pretrained, x: Tensor, layer: str, early: str) -> dict[str, Any]:
+    """Return what the chapter draws over the pictures of scikit-image: names, and coarse raw maps."""
+    model = trained_network.network
+    with torch.no_grad():
+        probability, classes = model(x).softmax(1).max(1)
+    drawn = {
+        "Grad-CAM": of(cam.grad_cam, layer),
+        "LayerCAM, earlier": of(cam.layer_cam, early),
+        "Grad-CAM, earlier": of(cam.grad_cam, early),
+        "Eigen-CAM": eigen_cam(layer),
+    }
+    maps = {name: method(model, x, classes).detach() for name, method in drawn.items()}
+    return {
+        picture: {
+            "class": trained_network.names[int(classes[i])],
+            "probability": round(float(probability[i]), 3),
+            "maps": {name: rounded(values[i]) for name, values in maps.items()},
+        }
+        for i, picture in enumerate(PICTURES)
+    }
+
+
+def rounded(values: Tensor) -> list[list[float]]:
+    """Return a map scaled by its maximum, to three digits."""
+    return [[round(v, 3) for v in row] for row in normalize(values[None], "max")[0].tolist()]
+
+
+def main(options: Options) -> None:
+    """Measure, print and write."""
+    torch.set_num_threads(1)
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children give back what they free, so peaks are peaks
+    where, start = provenance(), time.perf_counter()
+    free = Path(skimage.__file__).with_name("data")
+    photos = [free / name for name in PICTURES.values()]
+    photos += find_photos((REAL / "data" / "photos" / "images",))[: options.photos]
+    x = torch.cat([read_photo(path).view for path in photos])
+    found: dict[str, Any] = {"photographs": len(photos), "networks": {}}
+    for name, (_, layer, early) in NETWORKS.items():
+        ours = network(name)
+        found["networks"][name] = costs(name, ours.network, x[:8], options.rounds)
+        passes = {method: row["forwards"] for method, row in found["networks"][name].items()}
+        methods = {
+            method: (call, options.few if passes[method] > 100 else len(x))
+            for method, call in methods_of(layer, early).items()
+            if passes[method] <= options.most
+        }
+        with torch.no_grad():
+            classes = ours.network(x).argmax(1)
+        for method, row in judged(ours.network, x, classes, methods, options.steps).items():
+            found["networks"][name][method] |= row
+        if name == "mobilenet_v2":
+            found["pictures"] = kept_maps(ours, x[: len(PICTURES)], layer, early)
+    seeds = [by_parts(seed, options.critters) for seed in options.seeds]
+    found["critters"] = {
+        name: {question: [one[name][question] for one in seeds] for question in of_first}
+        for name, of_first in seeds[0].items()
+    }
+    about = {
+        "command": " ".join(["python benchmarks/own.py", *sys.argv[1:]]),
+        "seeds": list(options.seeds),
+        "seconds": round(time.perf_counter() - start),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    write_json(options.out, found | {"provenance": about | where})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
