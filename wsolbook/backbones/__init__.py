@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from torchvision import models
 
@@ -27,14 +27,17 @@ __all__ = [
     "Padding",
     "Tap",
     "Trunk",
+    "assemble",
     "build",
     "build_trunk",
     "read_state",
+    "require_known",
     "start",
     "tapped",
 ]
 
 Padding = Literal["symmetric", "tf-same"]
+C = TypeVar("C", bound=Classifier)
 
 
 class Backbone(NamedTuple):
@@ -95,28 +98,40 @@ def build(
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
         OSError: when the weights cannot be read or downloaded.
     """
-    _require_known("head", head, get_args(Pool))
-    _require_known("loss", loss, get_args(Loss))
-    if classes < 1:
-        raise ValueError(f"classes must be at least 1, got {classes}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+    settings = {
+        "backbone": backbone,
+        "classes": classes,
+        "head": head,
+        "output_stride": output_stride,
+        "loss": loss,
+        "dropout": dropout,
+        "padding": padding,
+        "dilation": dilation,
+    }
+    return assemble(Classifier, settings, weights)
+
+
+def assemble(kind: type[C], settings: dict[str, Any], weights: str | os.PathLike[str] | None) -> C:
+    """Build a classifier of a kind of its own, whose settings are at least those of `build`.
+
+    Raises:
+        ValueError: as `build`.
+        OSError: as `build`.
+    """
+    require_known("head", settings["head"], get_args(Pool))
+    require_known("loss", settings["loss"], get_args(Loss))
+    if settings["classes"] < 1:
+        raise ValueError(f"classes must be at least 1, got {settings['classes']}")
+    if not 0 <= settings["dropout"] < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {settings['dropout']}")
     trunk = build_trunk(
-        backbone, output_stride=output_stride, padding=padding, dilation=dilation, cam_classes=classes
+        settings["backbone"],
+        output_stride=settings["output_stride"],
+        padding=settings["padding"],
+        dilation=settings["dilation"],
+        cam_classes=settings["classes"],
     )
-    model = Classifier(
-        trunk,
-        {
-            "backbone": backbone,
-            "classes": classes,
-            "head": head,
-            "output_stride": output_stride,
-            "loss": loss,
-            "dropout": dropout,
-            "padding": padding,
-            "dilation": dilation,
-        },
-    )
+    model = kind(trunk, settings)
     if weights is not None:
         model.fresh = start(model, trunk, weights)
     return model
@@ -145,8 +160,8 @@ def build_trunk(
     Raises:
         ValueError: on an unknown name or value; naming it.
     """
-    _require_known("backbone", backbone, BACKBONES)
-    _require_known("padding", padding, get_args(Padding))
+    require_known("backbone", backbone, BACKBONES)
+    require_known("padding", padding, get_args(Padding))
     known = BACKBONES[backbone]
     stride = output_stride or known.strides[0]
     if stride not in known.strides:
@@ -157,6 +172,7 @@ def build_trunk(
     return trunk
 
 
-def _require_known(what: str, value: str, known: Collection[str]) -> None:
+def require_known(what: str, value: str, known: Collection[str]) -> None:
+    """Raise a ValueError that lists what there is when `value` is not among it."""
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")

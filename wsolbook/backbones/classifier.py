@@ -52,16 +52,18 @@ class Classifier(Network):
         return self.linear(self.dropout(pooled))
 
     def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Return the classification loss.
+        """Return the classification loss."""
+        return {"classification": self.classification(self(batch.images), batch.labels)}
+
+    def classification(self, logits: Float[Tensor, "n c"], labels: Float[Tensor, "n c"]) -> Float[Tensor, ""]:
+        """Return the loss of logits.
 
         Softmax cross-entropy counts every class present in an image alike (for one class an image, the
         usual form); the sigmoid form is binary cross-entropy, averaged over images and classes.
         """
-        logits = self(batch.images)
         if self.settings["loss"] == "sigmoid":
-            return {"classification": binary_cross_entropy_with_logits(logits, batch.labels)}
-        target = batch.labels / batch.labels.sum(1, keepdim=True)
-        return {"classification": cross_entropy(logits, target)}
+            return binary_cross_entropy_with_logits(logits, labels)
+        return cross_entropy(logits, labels / labels.sum(1, keepdim=True))
 
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]

@@ -97,6 +97,7 @@ def channel_weights(
     precise = torch.promote_types(activation.dtype, torch.float32)
     linear = tape.class_weights(output)
     if linear is not None and classes is not None:
+        linear = linear if tape.differentiable is True else linear.detach()
         return linear[classes].to(precise) / activation.shape[2:].numel()
     return tape.gradients(scores).flatten(3).mean(3, dtype=precise)
 

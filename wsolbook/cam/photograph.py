@@ -77,7 +77,7 @@ class Explanation:
 
 def method_for(network: nn.Module) -> str:
     """Return the method that suits a network: its own maps where it has others than class activation maps."""
-    return "maps" if isinstance(network, Localizer) and not isinstance(network, Classifier) else "cam"
+    return "maps" if isinstance(network, Localizer) and type(network) is not Classifier else "cam"
 
 
 def takes_layer(method: str) -> bool:

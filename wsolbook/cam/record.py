@@ -24,6 +24,7 @@ from wsolbook.cam.layers import locate
 from wsolbook.cam.network import alone, eager, require_visible, unwrap
 
 Reshape = Literal["tokens"] | tuple[int, int] | Callable[[Tensor], Tensor] | None
+Differentiable = Literal["maps"] | bool
 
 
 class Tape:
@@ -34,7 +35,7 @@ class Tape:
         activation: its output, `(n, K, *space)`.
     """
 
-    def __init__(self, layer: str, reshape: Reshape, differentiable: bool) -> None:
+    def __init__(self, layer: str, reshape: Reshape, differentiable: Differentiable) -> None:
         self.layer = layer
         self.differentiable = differentiable
         self._reshape = reshape
@@ -52,7 +53,7 @@ class Tape:
                 f"layer {self.layer} returns a {type(output).__name__}, not a tensor; choose one inside it"
             )
         as_map(output, self._reshape, self.layer)
-        traced = self.differentiable and output.requires_grad
+        traced = bool(self.differentiable) and output.requires_grad
         self._leaf = output if traced else output.detach().requires_grad_()
         torch.set_grad_enabled(True)
         self._passed_on = self._leaf.clone()  # an in-place ReLU may overwrite the copy, not the leaf
@@ -74,7 +75,7 @@ class Tape:
             raise ValueError(f"{len(scores)} rows of scores for the {len(leaf)} images that {self.layer} saw")
         with torch.inference_mode(False), torch.enable_grad():
             columns = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)
-            found = vjp(scores, leaf, columns[:, None].expand(-1, *scores.shape), self.differentiable)
+            found = vjp(scores, leaf, columns[:, None].expand(-1, *scores.shape), self.differentiable is True)
         if found is None:
             raise ValueError(
                 f"the scores do not depend on layer {self.layer} through a graph: does the network run it "
@@ -97,7 +98,7 @@ class Tape:
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Inside the block, arithmetic on activations and gradients builds a graph only if it shall."""
-        with torch.inference_mode(False), torch.set_grad_enabled(self.differentiable):
+        with torch.inference_mode(False), torch.set_grad_enabled(bool(self.differentiable)):
             yield
 
     def _reached(self) -> Tensor:
@@ -108,7 +109,11 @@ class Tape:
 
 @contextmanager
 def record(
-    model: nn.Module, layer: str | nn.Module, *, reshape: Reshape = None, differentiable: bool = False
+    model: nn.Module,
+    layer: str | nn.Module,
+    *,
+    reshape: Reshape = None,
+    differentiable: Differentiable = False,
 ) -> Iterator[Tape]:
     """Record one layer while the user runs the network inside the block.
 
@@ -126,7 +131,8 @@ def record(
             transformer's `(n, tokens, K)` on a square grid, after up to five tokens of another kind, or
             `(n, h, w, K)`; the grid `(h, w)`; or a function.
         differentiable: keep the whole graph, so that a loss of the map that `grad_cam_of` computes from the
-            tape reaches the parameters (GAIN).
+            tape reaches the parameters (GAIN); `"maps"` takes the weights of the channels as constants, so
+            that it does so through the activation alone, at the price of first derivatives.
 
     Raises:
         ValueError: when the network has no such layer, or its output is no map.
@@ -138,7 +144,7 @@ def record(
     with ExitStack() as stack:
         stack.enter_context(alone(network))
         stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.set_grad_enabled(differentiable))
+        stack.enter_context(torch.set_grad_enabled(bool(differentiable)))
         stack.enter_context(eager())
         if isinstance(model, DistributedDataParallel) and not differentiable:
             stack.enter_context(model.no_sync())

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from wsolbook.backbones import build, read_state
 from wsolbook.backbones.weights import whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
+from wsolbook.methods import gain
 from wsolbook.types import Network
 
 FORMAT = "wsolbook network 1"
@@ -26,6 +27,7 @@ OLD_FORMAT = "wsolbook classifier 1"
 
 METHODS: dict[str, Callable[..., Network]] = {
     "cam": build,
+    "gain": gain.build,
 }
 
 
