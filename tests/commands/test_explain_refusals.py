@@ -45,12 +45,8 @@ def test_some_photographs_of_many_cannot_be_used(tmp_path, weights, capsys):
     picture().save(tmp_path / "good.png")
     assert run(tmp_path, "-o", tmp_path / "out", "--classes", "bee", weights=weights) == 1
     printed = capsys.readouterr()
-    assert "good.png" in printed.out
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "good-bee-cam.json",
-        "good-bee-cam.npy",
-        "good-bee-cam.png",
-    ]
+    assert "explained 1 photographs, 0 were done" in printed.out
+    assert os.listdir(tmp_path / "out" / "cam" / "maps") == ["good.npz"]
     lines = [line for line in printed.err.splitlines() if line.startswith("wsolbook: ")]
     assert lines[-1] == "wsolbook: 5 of 6 photos could not be read"
     for name in expected:
@@ -68,7 +64,9 @@ def test_some_photographs_of_many_cannot_be_used(tmp_path, weights, capsys):
         (["--method", "grad-cam", "--layer", "stage9"], "no layer 'stage9'"),
         (["--layer", "features"], "cam does not let one choose a layer"),
         (["--model", "vgg16"], "holds tiny, not vgg16"),
-        (["--report", "page.pdf"], "page.pdf must end in .html"),
+        (["--batch-size", "0"], "batch-size must be at least 1, got 0"),
+        (["--workers", "0"], "workers must be at least 1, got 0"),
+        (["-o", "photo.png"], "photo.png is the photograph itself"),
         (["-o", "out.gif"], "out.gif must be a folder, or end in .png"),
         (["--classes", "top2", "-o", "out.png"], "out.png is one picture, but several maps are asked for"),
         (["--method", "cam", "grad-cam", "-o", "out.png"], "out.png is one picture"),
@@ -115,6 +113,11 @@ def test_no_photographs(tmp_path, weights, capsys):
     (tmp_path / "empty").mkdir()
     assert "empty holds no pictures" in refused(capsys, tmp_path / "empty", weights=weights)
     assert "none.jpg does not exist" in refused(capsys, tmp_path / "none.jpg", weights=weights)
+    (tmp_path / "list.txt").write_text("\n")
+    assert "list.txt names no pictures" in refused(capsys, tmp_path / "list.txt", weights=weights)
+    os.mkfifo(tmp_path / "pipe.png")
+    message = refused(capsys, tmp_path / "pipe.png", weights=weights)
+    assert "pipe.png is neither a file nor a folder" in message
 
 
 def test_places_that_cannot_be_written(photo, weights, tmp_path, capsys, monkeypatch):
@@ -128,11 +131,11 @@ def test_places_that_cannot_be_written(photo, weights, tmp_path, capsys, monkeyp
 
 
 def test_full_disk_leaves_no_half_file(photo, weights, tmp_path, capsys, monkeypatch):
-    def full(file, values):
+    def full(file, **values):
         Path(file).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(file))
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "savez", full)
     assert "No space left on device" in refused(
         capsys, photo, "-o", tmp_path / "o" / "x.png", weights=weights
     )

@@ -97,30 +97,6 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def find_class(wanted: str, names: Sequence[str]) -> int:
-    """Return the index of a class given by its number or, capitals aside, its name.
-
-    Raises:
-        ValueError: when there is none, or several of the same name; naming it.
-    """
-    if wanted.lstrip("-").isdigit():
-        if not 0 <= int(wanted) < len(names):
-            raise ValueError(f"class {wanted} does not exist: the network has classes 0 to {len(names) - 1}")
-        return int(wanted)
-    lower = [name.lower() for name in names]
-    places = [i for i, name in enumerate(lower) if name == wanted.lower()]
-    if len(places) == 1:
-        return places[0]
-    if places:
-        raise ValueError(
-            f"several classes are called {wanted!r}; pass a number: {' or '.join(map(str, places))}"
-        )
-    near = difflib.get_close_matches(wanted.lower(), lower, n=3)
-    near = near or [name for name in lower if wanted.lower() in name][:3]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise ValueError(f"no class is called {wanted!r}{hint}")
-
-
 def _ours(name: str | None, path: str, names: Sequence[str] | None) -> Pretrained:
     from wsolbook import methods  # a room above this one: a file may hold the network of any of them
 

@@ -1,4 +1,4 @@
-"""The maps of one photograph by any method: raw, where its pixels are, and in a box."""
+"""The maps of photographs by any method: raw, where their pixels are, and in a box."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from wsolbook import cam
 from wsolbook.alignment import Grid, align, grid_of, tiling
 from wsolbook.backbones.classifier import Classifier
 from wsolbook.backbones.pretrained import Pretrained
+from wsolbook.cam.classes import Classes, best, choose, find_class
 from wsolbook.data.photos import Photo, box_on_photo
 from wsolbook.metrics.boxes import box_above
 from wsolbook.types import Localizer, Maps
@@ -21,7 +22,7 @@ from wsolbook.types import Localizer, Maps
 SHARE = 0.2  # of the maximum: the box rule of Zhou et al. (2016), section 3.2
 
 
-def own_maps(model: nn.Module, images: Tensor, classes: Tensor) -> Maps:
+def own_maps(model: nn.Module, images: Tensor, classes: Classes) -> Maps:
     """Compute the maps that a network of a method of this book has itself.
 
     Raises:
@@ -30,7 +31,9 @@ def own_maps(model: nn.Module, images: Tensor, classes: Tensor) -> Maps:
     if not isinstance(model, Localizer):
         raise ValueError(f"{type(model).__name__} has no maps of its own; choose another method")
     with torch.no_grad():
-        return Maps(model.maps(images, classes), model(images), classes)
+        logits = model(images)
+        chosen = choose(classes, logits)
+        return Maps(model.maps(images, chosen), logits, chosen)
 
 
 EXPLAINERS: dict[str, Callable[..., Maps]] = {
@@ -74,6 +77,10 @@ class Explanation:
     grid: Grid
     box: tuple[int, int, int, int] | None
 
+    def mask(self) -> Bool[Tensor, "s s"]:
+        """Return the pixels of the crop above `SHARE` of the maximum; the box is of the largest region."""
+        return self.view > SHARE * self.view.max().clamp(min=0)
+
 
 def method_for(network: nn.Module) -> str:
     """Return the method that suits a network: its own maps where it has others than class activation maps."""
@@ -85,50 +92,109 @@ def takes_layer(method: str) -> bool:
     return "layer" in inspect.signature(EXPLAINERS[method]).parameters
 
 
-def probabilities(trained: Pretrained, photo: Photo) -> Float[Tensor, "c"]:
-    """Return the probability of each class by softmax, or one by one by sigmoid."""
-    device = next(trained.network.parameters()).device
-    with torch.no_grad():
-        logits = trained.network(photo.view.to(device))[0].float().cpu()
-    return logits.sigmoid() if trained.sigmoid else logits.softmax(0)
-
-
-def explain_photo(
-    trained: Pretrained,
-    photo: Photo,
-    scores: Float[Tensor, "c"],
-    classes: Sequence[int],
-    methods: Sequence[str],
-    layer: str | None = None,
-) -> list[Explanation]:
-    """Compute the maps of one photo, for each method those of all classes at once.
+class Explainer:
+    """A network and the methods that explain photographs to it, many at a time.
 
     Args:
         trained: the network.
-        photo: from `read_photo`.
-        scores: from `probabilities`.
-        classes: indices.
         methods: keys of `EXPLAINERS`.
+        classes: names, numbers, `"auto"` for the best class, and `"top3"` for the best three.
         layer: for the methods that let one choose.
 
     Raises:
-        ValueError: when a method cannot explain this network, or there is no such layer.
+        ValueError: on a class that does not exist.
     """
-    device = next(trained.network.parameters()).device
-    view, wanted = photo.view.to(device), torch.tensor([list(classes)], device=device)
-    side = view.shape[-1]
-    found = []
-    for method in methods:
-        options = {"layer": layer} if layer and takes_layer(method) else {}
-        if takes_layer(method) and trained.name.startswith(("vit_", "swin_")):
-            options["reshape"] = "tokens"
-        computed = EXPLAINERS[method](trained.network, view, wanted, **options)
-        raw = computed.values[0].float().cpu()
-        cells = (raw.shape[-2], raw.shape[-1])
-        known = computed.layer != ""
-        grid = grid_of(trained.network, computed.layer, view, cells) if known else tiling((side, side), cells)
-        for index, values in zip(classes, raw, strict=True):
-            aligned, score = align(values, grid, side), float(scores[index])
-            box = box_on_photo(photo, box_above(aligned, SHARE), side) if aligned.ndim == 2 else None
-            found.append(Explanation(method, computed.layer, index, score, values, aligned, grid, box))
-    return found
+
+    def __init__(
+        self, trained: Pretrained, methods: Sequence[str], classes: Sequence[str], layer: str | None = None
+    ) -> None:
+        self.trained, self.methods = trained, methods
+        words = ["top1" if word == "auto" else word for word in classes]
+        self._wanted = [word if best(word) else find_class(word, trained.names) for word in words]
+        self._options = {
+            method: {
+                **({"layer": layer} if layer else {}),
+                **({"reshape": "tokens"} if trained.name.startswith(("vit_", "swin_")) else {}),
+            }
+            if takes_layer(method)
+            else {}
+            for method in methods
+        }
+        self._grids: dict[tuple[str, tuple[int, int]], Grid] = {}
+
+    def __call__(self, views: Float[Tensor, "n 3 s s"]) -> list[Seen]:
+        """Return what the network says of each view and the raw maps of each method.
+
+        A method costs what it costs; classes cost a forward pass more only where best ones and others mix.
+
+        Raises:
+            ValueError: when a method cannot explain this network, or there is no such layer.
+        """
+        views = views.to(next(self.trained.network.parameters()).device)
+        wanted, computed = self._classes(views), list[Maps]()
+        for method in self.methods:
+            computed.append(EXPLAINERS[method](self.trained.network, views, wanted, **self._options[method]))
+            wanted = computed[0].classes
+        logits, classes = computed[0].logits.float().cpu(), computed[0].classes.tolist()
+        scores = logits.sigmoid() if self.trained.sigmoid else logits.softmax(1)
+        grids = [self._grid(maps, views) for maps in computed]
+        values = [maps.values.float().cpu() for maps in computed]
+        layers = [maps.layer for maps in computed]
+        seen = []
+        for i, asked in enumerate(classes):
+            once = [asked.index(each) for each in dict.fromkeys(asked)]
+            raw = zip(layers, grids, (value[i, once] for value in values), strict=True)
+            seen.append(Seen(scores[i], [asked[j] for j in once], dict(zip(self.methods, raw, strict=True))))
+        return seen
+
+    def _classes(self, views: Tensor) -> Classes:
+        """Return the classes in the form that spares a forward pass where one can be spared."""
+        if len(self._wanted) == 1:
+            return self._wanted[0]
+        if not any(isinstance(each, str) for each in self._wanted):
+            return torch.tensor([self._wanted] * len(views), device=views.device)
+        with torch.no_grad():
+            logits = self.trained.network(views)
+        return torch.cat([choose(each, logits) for each in self._wanted], 1)
+
+    def _grid(self, maps: Maps, views: Tensor) -> Grid:
+        cells = (maps.values.shape[-2], maps.values.shape[-1])
+        if (maps.layer, cells) not in self._grids:
+            side = views.shape[-1]
+            self._grids[maps.layer, cells] = (
+                grid_of(self.trained.network, maps.layer, views, cells)
+                if maps.layer
+                else tiling((side, side), cells)
+            )
+        return self._grids[maps.layer, cells]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network says of one view, and why.
+
+    Attributes:
+        scores: the probability of each class, by softmax or one by one by sigmoid.
+        classes: those explained, each once.
+        raw: of each method the layer, the grid, and the map of each of the classes.
+    """
+
+    scores: Float[Tensor, "c"]
+    classes: list[int]
+    raw: dict[str, tuple[str, Grid, Tensor]]
+
+    def top(self, names: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
+        """Return names and probabilities of the best classes."""
+        values, classes = self.scores.topk(min(count, len(self.scores)))
+        return [(names[c], v) for v, c in zip(values.tolist(), classes.tolist(), strict=True)]
+
+    def explanations(self, photo: Photo) -> list[Explanation]:
+        """Return the maps of a photo where they lie on it."""
+        side = photo.view.shape[-1]
+        found = []
+        for method, (layer, grid, raw) in self.raw.items():
+            for index, values in zip(self.classes, raw, strict=True):
+                aligned, score = align(values, grid, side), float(self.scores[index])
+                box = box_on_photo(photo, box_above(aligned, SHARE), side) if aligned.ndim == 2 else None
+                found.append(Explanation(method, layer, index, score, values, aligned, grid, box))
+        return found

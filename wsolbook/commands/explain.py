@@ -1,61 +1,60 @@
-"""`wsolbook explain`: what a network saw in a photograph, and where."""
+"""`wsolbook explain`: what a network saw in photographs, and where; one of them, or a folder of many."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 import tyro
-from PIL import Image
-from torch import Tensor
 
-from wsolbook.backbones.pretrained import Pretrained, find_class, load_pretrained
-from wsolbook.cam.photograph import (
-    EXPLAINERS,
-    SHARE,
-    Explanation,
-    explain_photo,
-    method_for,
-    probabilities,
-    takes_layer,
-)
-from wsolbook.data.photos import Photo, find_photos, read_photo
+from wsolbook.backbones.pretrained import load_pretrained
+from wsolbook.cam.classes import best
+from wsolbook.cam.photograph import EXPLAINERS, SHARE, Explainer, method_for, takes_layer
+from wsolbook.data.photos import find_photos, read_photo
 from wsolbook.files import atomic, write_json
 from wsolbook.profiles import best_device, progress
-from wsolbook.show.comparison import Panel, Section, thumbnail, write_comparison
-from wsolbook.show.photographs import draw, draw_photo
+from wsolbook.show.collection import JOURNAL, Collection, facts, write_photo
+from wsolbook.show.photographs import draw
+
+SHOWN = 480  # longest side in pixels of the pictures in a folder
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Explain:
     """Show what a network saw in photographs, and where.
 
-    For each photo, method and class three files are written: the map over the photo with its box (.png), the
-    raw map as the method computed it (.npy), and class, score, box and settings (.json).
+    The folder gets a contact sheet (index.html) and, for each method, raw maps (.npz), masks (.png), drawings
+    (.jpg) and boxes in COCO's format (boxes.json). The same command goes on where it was stopped: photographs
+    that are done are left out. A single map can go to a .png file, with .npz and .json beside it.
 
     Attributes:
-        photos: files and folders.
+        photos: files, folders, and lists: .txt with a path a line.
         model: a classification network of torchvision; not needed for weights that wsolbook trained.
         weights: .safetensors or .pth file; without it, ImageNet weights are downloaded.
         method: one or several of cam, grad-cam, grad-cam++, layer-cam, xgrad-cam, hires-cam, score-cam,
             guided-grad-cam, guided-backprop, deconvnet, backprop, occlusion, and maps, which are those of a
             method of this book; by default maps for a network that has them, otherwise cam.
         classes: "auto" for the best class, "top3" for the best three, and names or numbers.
-        out: a .png file for a single map, otherwise a folder.
-        report: one page, .html, that compares the methods side by side.
+        out: a folder, or a .png file for a single map.
         layer: dotted name of the layer whose maps are weighted; by default the last one.
         names: text file with one class name a line.
         output_stride: 16 or 8 for a finer map from the same weights, where the network can.
         padding: "tf-same" for weights that TensorFlow trained.
         device: "auto" takes the accelerator of this machine where there is one.
+        batch_size: photographs in a forward pass.
+        workers: threads that read and write while the network runs.
     """
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
@@ -64,12 +63,13 @@ class Explain:
     method: tuple[str, ...] = ()
     classes: tuple[str, ...] = ("auto",)
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("explained")
-    report: Path | None = None
     layer: str | None = None
     names: Path | None = None
     output_stride: int | None = None
     padding: Literal["symmetric", "tf-same"] = "symmetric"
     device: str = "auto"
+    batch_size: int = 16
+    workers: int = min(8, os.cpu_count() or 1)
 
 
 def explain(options: Explain) -> int:
@@ -79,8 +79,8 @@ def explain(options: Explain) -> int:
         ValueError: on a wrong option, or when the only photo cannot be used.
         OSError: when a file cannot be read or written.
     """
-    photos = find_photos(options.photos)
-    _check(options, len(photos))
+    photos = find_photos(options.photos, skip=JOURNAL)
+    _check(options, photos)
     names = options.names.read_text(encoding="utf-8").splitlines() if options.names else None
     trained = load_pretrained(
         options.model,
@@ -93,32 +93,67 @@ def explain(options: Explain) -> int:
     if options.layer and not any(map(takes_layer, methods)):
         raise ValueError(f"{' and '.join(methods)} does not let one choose a layer; leave out --layer")
     trained.network.to(best_device() if options.device == "auto" else torch.device(options.device))
-    sections: list[Section] = []
-    failed: list[str] = []
-    for path, stem in zip(progress(photos, "explain", len(photos)), _stems(photos), strict=True):
-        try:
-            photo = read_photo(path, trained.crop)
-        except (OSError, ValueError) as error:
-            if len(photos) == 1:
-                raise
-            failed.append(str(error))
-            continue
-        scores = probabilities(trained, photo)
-        classes = _indices(options.classes, trained.names, scores)
-        found = explain_photo(trained, photo, scores, classes, methods, options.layer)
-        print(_summary(photo, scores, trained.names))
-        pictures = [draw(photo, each) for each in found]
-        for each, picture in zip(found, pictures, strict=True):
-            _write(_target(options.out, stem, trained.names[each.wanted], each.method), picture, each,
-                   _facts(photo, trained, options, each))  # fmt: skip
-        if options.report:
-            sections.append(_section(photo, scores, found, pictures, trained.names))
-    if options.report:
+    explainer = Explainer(trained, methods, options.classes, options.layer)
+    if options.out.suffix:
+        return _one(photos[0], explainer, options)
+    return _many(photos, explainer, options)
+
+
+def _one(path: Path, explainer: Explainer, options: Explain) -> int:
+    """Explain one photograph into one picture, and print the best classes."""
+    photo, names = read_photo(path, explainer.trained.crop), explainer.trained.names
+    (seen,) = explainer(photo.view)
+    (found,) = seen.explanations(photo)
+    with atomic(options.out) as temporary:
+        draw(photo, found).save(temporary)
+    with atomic(options.out.with_suffix(".npz")) as temporary:
+        np.savez(temporary, maps=found.values[None].numpy(), classes=np.array([found.wanted]))
+    about = {"photo": str(path), "photo_size": photo.size, "crop": photo.region}
+    write_json(options.out.with_suffix(".json"), about | _settings(explainer, options) | facts(found, names))
+    print(f"{path}  {photo.size[0]}x{photo.size[1]}")
+    for name, score in seen.top(names):
+        print(f"  {score:6.1%}  {name}")
+    return 0
+
+
+def _many(photos: Sequence[Path], explainer: Explainer, options: Explain) -> int:
+    """Explain photographs into a folder: some are read and some written while the network sees others."""
+    trained, failed = explainer.trained, []
+    read = partial(read_photo, crop=trained.crop, shown=SHOWN)
+    with (
+        Collection(options.out, _settings(explainer, options)) as collection,
+        ThreadPoolExecutor(options.workers) as pool,
+    ):
+        todo = collection.todo(photos)
+        reading = progress(ahead(pool, read, todo, options.batch_size), "explain", len(todo))
+        writing: list[Future[Any]] = []
+        while group := list(islice(reading, options.batch_size)):
+            readable = []
+            for path, photo in group:
+                try:
+                    readable.append((todo[path], photo.result()))
+                except (OSError, ValueError) as error:
+                    if len(photos) == 1:
+                        raise
+                    failed.append(str(error))
+            if not readable:
+                continue
+            seen = explainer(torch.cat([photo.view for _, photo in readable]))
+            collection.add(record.result() for record in writing)
+            writing = [
+                pool.submit(write_photo, options.out, name, photo, each, trained.names)
+                for (name, photo), each in zip(readable, seen, strict=True)
+            ]
+        collection.add(record.result() for record in writing)
         source = options.weights.name if options.weights else "ImageNet weights"
         subtitle = (
             f"{trained.name}, {source}; boxes around the largest region above {SHARE:.0%} of the maximum"
         )
-        write_comparison(options.report, "What the network saw", subtitle, sections)
+        collection.finish("What the network saw", subtitle, trained.names)
+    print(
+        f"explained {len(todo) - len(failed)} photographs, {len(photos) - len(todo)} were done: "
+        f"open {options.out / 'index.html'}"
+    )
     for message in failed:
         print(f"wsolbook: {message}", file=sys.stderr)
     if failed:
@@ -126,22 +161,35 @@ def explain(options: Explain) -> int:
     return int(bool(failed))
 
 
-def _check(options: Explain, photos: int) -> None:
+def ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Path], T], items: Iterable[Path], depth: int
+) -> Iterator[tuple[Path, Future[T]]]:
+    """Yield each item with its result to come, in order; at most `depth` of those not yet taken exist."""
+    waiting: deque[tuple[Path, Future[T]]] = deque()
+    for item in items:
+        if len(waiting) == depth:
+            yield waiting.popleft()
+        waiting.append((item, pool.submit(function, item)))
+    yield from waiting
+
+
+def _check(options: Explain, photos: Sequence[Path]) -> None:
     for method in options.method:
         if method not in EXPLAINERS:
             raise ValueError(f"unknown method {method!r}; choose from {', '.join(EXPLAINERS)}")
     if not (photos and options.classes):
         raise ValueError("name at least one photo and one class")
+    for name, value in (("batch-size", options.batch_size), ("workers", options.workers)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     if options.out.suffix not in ("", ".png"):
         raise ValueError(f"{options.out} must be a folder, or end in .png for a single map")
-    several = photos > 1 or len(options.method) > 1 or len(options.classes) > 1
-    if options.out.suffix and (several or re.fullmatch(r"top\d+", options.classes[0])):
+    several = len(photos) > 1 or len(options.method) > 1 or len(options.classes) > 1
+    if options.out.suffix and (several or best(options.classes[0]) > 1):
         raise ValueError(f"{options.out} is one picture, but several maps are asked for; name a folder")
-    if options.report and options.report.suffix != ".html":
-        raise ValueError(f"report {options.report} must end in .html")
-    for target in (options.out, options.report):
-        if target:
-            _require_writable(target)
+    if options.out.exists() and any(options.out.samefile(photo) for photo in photos if photo.exists()):
+        raise ValueError(f"{options.out} is the photograph itself; name another file")
+    _require_writable(options.out)
 
 
 def _require_writable(target: Path) -> None:
@@ -154,71 +202,20 @@ def _require_writable(target: Path) -> None:
         raise PermissionError(f"cannot write {target}: no permission to write into {place}")
 
 
-def _indices(wanted: Sequence[str], names: Sequence[str], scores: Tensor) -> list[int]:
-    """Return the classes asked for by name or number, or as the best of this photo."""
-    best = scores.argsort(descending=True, stable=True).tolist()
-    chosen: list[int] = []
-    for each in wanted:
-        top = re.fullmatch(r"top(\d+)", "top1" if each == "auto" else each)
-        chosen += best[: int(top[1])] if top else [find_class(each, names)]
-    return list(dict.fromkeys(chosen))
-
-
-def _stems(photos: Sequence[Path]) -> list[str]:
-    """Return a name for each photo; those that share one are numbered."""
-    counts, seen = Counter(photo.stem for photo in photos), Counter[str]()
-    stems = []
-    for photo in photos:
-        seen[photo.stem] += 1
-        stems.append(f"{photo.stem}-{seen[photo.stem]}" if counts[photo.stem] > 1 else photo.stem)
-    return stems
-
-
-def _target(out: Path, stem: str, name: str, method: str) -> Path:
-    readable = re.sub(r"\W+", "_", name).strip("_")
-    return out if out.suffix else out / f"{stem}-{readable}-{method}.png"
-
-
-def _summary(photo: Photo, scores: Tensor, names: Sequence[str]) -> str:
-    values, classes = scores.topk(min(5, len(scores)))
-    lines = [f"{photo.path}  {photo.size[0]}x{photo.size[1]}"]
-    lines += [f"  {v:6.1%}  {names[c]} ({c})" for v, c in zip(values.tolist(), classes.tolist(), strict=True)]
-    return "\n".join(lines)
-
-
-def _facts(photo: Photo, trained: Pretrained, options: Explain, found: Explanation) -> dict[str, object]:
-    facts = {key: value for key, value in asdict(found).items() if key not in ("values", "view", "wanted")}
+def _settings(explainer: Explainer, options: Explain) -> dict[str, Any]:
+    """Return what a map depends on besides the photograph."""
+    trained, digest = explainer.trained, ""
+    if options.weights:
+        with options.weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return {
-        "photo": str(photo.path),
-        "photo_size": photo.size,
-        "crop": photo.region,
         "model": trained.name,
         "weights": str(options.weights or "imagenet"),
-        "class": found.wanted,
-        "class_name": trained.names[found.wanted],
-        **facts,
+        "digest": digest,
+        "names": hashlib.sha256("\n".join(trained.names).encode()).hexdigest()[:16],
+        "method": list(explainer.methods),
+        "classes": list(options.classes),
+        "layer": options.layer,
+        "output_stride": options.output_stride,
+        "padding": options.padding,
     }
-
-
-def _write(target: Path, picture: Image.Image, found: Explanation, facts: dict[str, object]) -> None:
-    with atomic(target) as temporary:
-        picture.save(temporary)
-    with atomic(target.with_suffix(".npy")) as temporary:
-        np.save(temporary, found.values.numpy())
-    write_json(target.with_suffix(".json"), facts)
-
-
-def _section(
-    photo: Photo,
-    scores: Tensor,
-    found: Sequence[Explanation],
-    pictures: Sequence[Image.Image],
-    names: Sequence[str],
-) -> Section:
-    values, classes = scores.topk(min(5, len(scores)))
-    top = [(names[c], float(v)) for v, c in zip(values, classes, strict=True)]
-    panels = [
-        Panel(each.method, f"{names[each.wanted]}, {each.score:.1%}", thumbnail(picture))
-        for each, picture in zip(found, pictures, strict=True)
-    ]
-    return Section(photo.path.name, thumbnail(draw_photo(photo)), top, panels)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
@@ -78,21 +81,54 @@ def box_on_photo(photo: Photo, box: Int[Tensor, "4"], side: int) -> tuple[int, i
     return left, top, max(left, right), max(top, bottom)
 
 
-def find_photos(places: tuple[Path, ...]) -> list[Path]:
-    """Return the files named, and those in the folders named, subfolders included, sorted.
+def mask_on_photo(photo: Photo, mask: Bool[Tensor, "s s"]) -> Image.Image:
+    """Lay a mask of the crop onto the pixels of the file, by nearest neighbor: 255 on it, 0 elsewhere."""
+    x0, y0, x1, y1 = photo.region
+    across, down = mask.shape[1] / (x1 - x0), mask.shape[0] / (y1 - y0)
+    small = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
+    places = (across, 0.0, -x0 * across, 0.0, down, -y0 * down)
+    return small.transform(photo.size, Image.Transform.AFFINE, places, Image.Resampling.NEAREST)
+
+
+def find_photos(places: Sequence[Path], skip: str = "") -> list[Path]:
+    """Return the files named, those in the folders named, subfolders included, and those in lists, once each.
+
+    Args:
+        places: pictures; folders, whose pictures come sorted; and text files, .txt, with a path a line.
+        skip: folders that hold a file of this name are left out.
 
     Raises:
         FileNotFoundError: on a path that does not exist.
-        ValueError: on a folder without pictures; both name it.
+        ValueError: on a folder without pictures, an empty list, or neither file nor folder; naming it.
     """
     found: list[Path] = []
     for place in places:
         if not place.exists():
             raise FileNotFoundError(f"{place} does not exist")
-        inside = [place] if not place.is_dir() else []
         if place.is_dir():
-            inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(_inside(place, skip))
             if not inside:
                 raise ValueError(f"folder {place} holds no pictures ({', '.join(SUFFIXES)})")
+        elif not place.is_file():
+            raise ValueError(f"{place} is neither a file nor a folder")
+        elif place.suffix == ".txt":
+            inside = [
+                Path(line)
+                for line in place.read_text("utf-8", "surrogateescape").splitlines()
+                if line.strip()
+            ]
+            if not inside:
+                raise ValueError(f"list {place} names no pictures; it needs a path a line")
+        else:
+            inside = [place]
         found += inside
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _inside(place: Path, skip: str) -> Iterator[Path]:
+    for folder, below, files in os.walk(place):
+        if skip in files:
+            below.clear()
+            continue
+        paths = (Path(folder, name) for name in files)
+        yield from (path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
