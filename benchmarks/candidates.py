@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wsolbook import cam
+from wsolbook.alignment import Grid, align, grid_of
 from wsolbook.evaluation.sources import center_gaussian
 from wsolbook.maps import multi_scale, normalize, resize
 from wsolbook.types import Maps
@@ -127,6 +129,22 @@ def patches(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
     return cam.occlusion(model, x, classes, patch=patch, stride=patch // 2).values[:, 0]
 
 
+@cache
+def grid(model: nn.Module, layer: str, side: int, cells: int) -> Grid:
+    """Return where the cells of a layer look."""
+    return grid_of(model, layer, torch.zeros(1, 3, side, side), (cells, cells))
+
+
+def aligned(method: Method, layer: str) -> Method:
+    """Lay each value of a map where its cell looks."""
+
+    def placed(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
+        values, side = method(model, x, classes), x.shape[-1]
+        return align(values, grid(model, layer, side, values.shape[-1]), side)
+
+    return placed
+
+
 def center(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
     """Return a bell curve in the middle, which looks at nothing."""
     return center_gaussian(x.shape[-1]).float().expand(len(x), -1, -1)
@@ -145,6 +163,7 @@ def methods_of(layer: str, early: str) -> dict[str, Method]:
         "Grad-CAM, earlier": of(cam.grad_cam, early),
         "LayerCAM, earlier": of(cam.layer_cam, early),
         "both layers": both(grad, of(cam.layer_cam, early)),
+        "Grad-CAM, aligned": aligned(grad, layer),
         "Grad-CAM, mirrored": seen_again(layer, (1,)),
         "Grad-CAM, 4 sizes": seen_again(layer, (0.5, 1, 1.5, 2)),
         "Grad-CAM, smoothed": smoothed(layer),

@@ -1,10 +1,10 @@
 """Which method when: the cost and the faithfulness of the maps of chapter 11, on photographs and on critters.
 
 Two networks with ImageNet weights explain what they name first in labeled photographs of `$WSOLBOOK_REAL`
-and in four pictures of scikit-image: deletion and insertion (Petsiuk et al. 2018), forward passes, time and
+and in three pictures of scikit-image: deletion and insertion (Petsiuk et al. 2018), forward passes, time and
 memory of a call. The network of chapter 2, three seeds, is asked on critters whether the map agrees with the
 removal of parts, and with the map of another class. Writes `results/own.json`, which has the coarse maps of
-the four pictures as well.
+the three pictures as well.
 
     WSOLBOOK_REAL=/where/they/are python benchmarks/own.py
 """
@@ -49,7 +49,6 @@ PICTURES = {  # of scikit-image, free for any use
     "cat": "chelsea.png",
     "espresso": "coffee.png",
     "rocket": "rocket.jpg",
-    "motorcycle": "motorcycle_left.png",
 }
 NETWORKS = {  # weights, the layer that is explained, and one at an earlier stage
     "mobilenet_v2": ("mobilenet_v2_symmetric", "features", "features.13"),
@@ -78,7 +77,7 @@ class Options:
     steps: int = 8
     few: int = 12
     most: int = 600
-    rounds: int = 7
+    rounds: int = 5
     out: Path = results.folder() / "own.json"
 
 
@@ -124,7 +123,7 @@ def plain(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
 def costs(name: str, model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict[str, float | None]]:
     """Return forwards, time and memory of each method as ratios to a plain forward pass.
 
-    Up to twenty forward passes on eight pictures; beyond that on one, once, and without memory, which is
+    Up to four forward passes on eight pictures; beyond that on one, once, and without memory, which is
     measured on one of the networks only.
     """
     fresh = multiprocessing.get_context("spawn")
@@ -135,7 +134,7 @@ def costs(name: str, model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict
             call(model, x[:1], torch.arange(1))  # finds its default layer
             with counted(model) as seen:
                 call(model, x[:1], torch.arange(1))
-            dear = sum(seen) > 20
+            dear = sum(seen) > 4
             some = x[: 1 if dear else 8], torch.arange(1 if dear else 8)
             ratios = []
             for _ in range(1 if dear else rounds):

@@ -1,0 +1,125 @@
+"""Boxes without boxes: how to cut the maps of chapter 11, and where to lay them, on the birds of CUB-200-2011.
+
+Networks with ImageNet weights, which were not trained on these birds, explain what they name first. A box is that
+of the largest region above a threshold of the map, scaled by min-max; its overlap with the truth is averaged over
+the test pictures, for the best threshold of all, for one that some boxes choose, for Otsu's of each map, and
+for a fifth of the range. Each for maps that are enlarged as usual and for maps that are aligned.
+Writes `results/own-boxes.json`.
+
+    WSOLBOOK_REAL=/where/they/are python benchmarks/own_boxes.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from skimage.filters import threshold_otsu
+from torch import Tensor
+
+from wsolbook import results
+from wsolbook.alignment import align, grid_of
+from wsolbook.backbones.pretrained import load_pretrained
+from wsolbook.cam import grad_cam
+from wsolbook.data.cub import CUB
+from wsolbook.files import write_json
+from wsolbook.maps import normalize, resize
+from wsolbook.metrics import box_above, box_iou
+from wsolbook.results import provenance
+from wsolbook.types import Batch
+
+REAL = Path(os.environ.get("WSOLBOOK_REAL", "real"))
+NETWORKS: dict[str, tuple[str, str, Any, str]] = {
+    "MobileNetV2": ("mobilenet_v2", "mobilenet_v2_symmetric", "symmetric", "features"),
+    "MobileNetV2, TensorFlow": ("mobilenet_v2", "mobilenet_v2", "tf-same", "features"),
+    "SqueezeNet": ("squeezenet1_1", "squeezenet1_1", "symmetric", "features.12"),
+}
+LEVELS = torch.arange(20) / 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure.
+
+    Attributes:
+        pictures: at most so many.
+        few: how many boxes choose a threshold.
+        draws: how often they are drawn anew.
+        out: the file.
+    """
+
+    pictures: int = 243
+    few: int = 10
+    draws: int = 1000
+    out: Path = results.folder() / "own-boxes.json"
+
+
+def overlaps(heat: Tensor, boxes: list[Tensor], levels: Tensor) -> Tensor:
+    """Return the overlap `(n, t)` of the box of each map at each of its levels `(n, t)` with the truth."""
+    return torch.stack(
+        [
+            box_iou(torch.stack([box_above(m, float(t)) for t in row]), truth).amax(1)
+            for m, truth, row in zip(heat, boxes, levels, strict=True)
+        ]
+    )
+
+
+def measured(heat: Tensor, boxes: list[Tensor], options: Options) -> dict[str, Any]:
+    """Return mean overlap and share of hits at 0.5, in percent, for each way to choose the threshold."""
+    found = overlaps(heat, boxes, LEVELS.expand(len(heat), -1))
+    draw = torch.Generator().manual_seed(0)
+    few = [torch.randperm(len(heat), generator=draw)[: options.few] for _ in range(options.draws)]
+    by_few = found.mean(0)[[int(found[some].mean(0).argmax()) for some in few]]
+    each = overlaps(heat, boxes, torch.tensor([[threshold_otsu(m.numpy())] for m in heat]))
+    return {
+        "best": 100 * float(found.mean(0).max()),
+        "at": float(LEVELS[found.mean(0).argmax()]),
+        "few boxes": 100 * float(by_few.mean()),
+        "few boxes, worst in twenty": 100 * float(by_few.quantile(0.05)),
+        "Otsu": 100 * float(each.mean()),
+        "a fifth": 100 * float(found.mean(0)[4]),
+        "hits": 100 * float((found >= 0.5).double().mean(0).max()),
+    }
+
+
+def main(options: Options) -> None:
+    """Measure, print and write."""
+    torch.set_num_threads(1)
+    where, start = provenance(), time.perf_counter()
+    data = CUB(REAL / "data" / "CUB_200_2011", "test")
+    batch: Batch = data.batch(range(min(options.pictures, len(data))))
+    assert batch.boxes is not None
+    networks: dict[str, Any] = {}
+    for name, (model, weights, padding, layer) in NETWORKS.items():
+        found = load_pretrained(model, REAL / "weights" / f"{weights}.safetensors", padding=padding)
+        network = found.network.to(memory_format=torch.channels_last)
+        raw = torch.cat([grad_cam(network, x, layer=layer).values[:, 0] for x in batch.images.split(8)])
+        size, cells = batch.images.shape[-1], (raw.shape[-2], raw.shape[-1])
+        grid = grid_of(network, layer, batch.images[:1], cells)
+        networks[name] = {
+            "cells": cells,
+            "first cell": grid.start,
+            "plain": measured(normalize(resize(raw, size)), batch.boxes, options),
+            "aligned": measured(normalize(align(raw, grid, size)), batch.boxes, options),
+        }
+        print(name, networks[name], flush=True)
+    about = {
+        "command": " ".join(["python benchmarks/own_boxes.py", *sys.argv[1:]]),
+        "seeds": [0],
+        "seconds": round(time.perf_counter() - start),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    write_json(
+        options.out,
+        {"networks": networks, "pictures": len(batch), "few": options.few, "provenance": about | where},
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
