@@ -1,9 +1,9 @@
-"""Boxes without boxes: how to cut the maps of chapter 11, and where to lay them, on the birds of CUB-200-2011.
+"""Boxes without boxes: how to cut the maps of chapter 11, and where to lay them, on birds of CUB-200-2011.
 
-Networks with ImageNet weights, which were not trained on these birds, explain what they name first. A box is that
-of the largest region above a threshold of the map, scaled by min-max; its overlap with the truth is averaged over
-the test pictures, for the best threshold of all, for one that some boxes choose, for Otsu's of each map, and
-for a fifth of the range. Each for maps that are enlarged as usual and for maps that are aligned.
+Networks with ImageNet weights, which were not trained on these birds, explain what they name first. A box is
+that of the largest region above a threshold of the map, scaled by min-max. Its overlap with the truth is
+averaged over the test pictures: for the best threshold of all, for one that a few boxes choose, for Otsu's of
+each map, and for a fifth of the range; for maps that are enlarged as usual and for maps that are aligned.
 Writes `results/own-boxes.json`.
 
     WSOLBOOK_REAL=/where/they/are python benchmarks/own_boxes.py
