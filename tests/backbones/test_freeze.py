@@ -8,7 +8,7 @@ import torch
 from nets import lively, pictures
 
 from wsolbook.backbones import build, build_trunk
-from wsolbook.backbones.freeze import freeze_layers, freeze_norms
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms, keep_statistics
 
 
 def test_frozen_layers_and_norms_stay_as_they_are():
@@ -59,3 +59,24 @@ def test_first_layers_are_counted_as_parts_of_the_trunk():
     stages = build_trunk("mobilenet_v2")
     stages.upto("bottleneck5").requires_grad_(False)
     assert [p.requires_grad for p in stages.parameters()] == [p.requires_grad for p in net.parameters()]
+
+
+def test_a_pass_that_stores_nothing():
+    net = lively(build_trunk("tiny"))
+    images = pictures(32)
+    stored = [buffer.clone() for buffer in net.buffers()]
+    with torch.no_grad():
+        by_stored = net(images)
+        with keep_statistics(net.train(), "frozen"):
+            assert torch.equal(net(images), by_stored)
+        with keep_statistics(net):
+            by_batch = net(images)
+        assert all(map(torch.equal, stored, net.buffers()))
+        assert all(layer.training for layer in net.modules())
+        later = keep_statistics(net)
+        net.eval()
+        with later:  # as it was when it was asked for
+            assert torch.equal(net(images), by_batch)
+        assert not any(layer.training for layer in net.modules())
+        assert all(map(torch.equal, stored, net.buffers()))
+        assert not torch.equal(by_batch, by_stored)

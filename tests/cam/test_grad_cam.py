@@ -167,6 +167,23 @@ def test_a_recorded_pass_trains_by_its_logits_and_its_map_at_once():
         torch.testing.assert_close(ours, expected)
 
 
+@pytest.mark.parametrize("name", ["gap", "squared"])
+def test_weights_of_channels_as_constants(name):
+    net, x = PROBLEMS[name].make(), images()
+    with record(net, "features", differentiable="maps") as tape:
+        logits = net(x)
+    values = grad_cam_of(tape, logits, torch.tensor([[0, 2], [1, 4]])).values
+    a = net.features(x)
+    alpha = PROBLEMS[name].alpha(net, a, torch.tensor([[0, 2], [1, 4]])).detach()
+    expected = torch.einsum("nkc,nchw->nkhw", alpha, a).relu()
+    torch.testing.assert_close(values, expected)
+    (ours,), (theirs,) = (
+        torch.autograd.grad(v.square().sum(), net.features.weight) for v in (values, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+    assert torch.autograd.grad(values.sum(), net.linear.weight, allow_unused=True) == (None,)
+
+
 def test_flipping_the_image_flips_the_map():
     net, x = PROBLEMS["squared"].make(), images()
     with torch.no_grad():

@@ -54,6 +54,14 @@ def test_masks_change_no_picture(tmp_path):
     assert (all_masks.masks != 255).any((1, 2)).all()
 
 
+def test_a_declared_mask_shows_an_object(tmp_path):
+    data = Painted(tmp_path, size=36)
+    data.truth[4][:] = False
+    data.batch([4, 5], 0, {5})
+    with pytest.raises(ValueError, match=r"sample 4: .*4\.png: its mask shows no object"):
+        data.batch([4, 5], 0, {4, 5})
+
+
 WORKER = """
 import sys, torch
 from pathlib import Path

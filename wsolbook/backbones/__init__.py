@@ -118,18 +118,21 @@ def assemble(kind: type[C], settings: dict[str, Any], weights: str | os.PathLike
         ValueError: as `build`.
         OSError: as `build`.
     """
-    require_known("head", settings["head"], get_args(Pool))
+    head, backbone = settings["head"], settings["backbone"]
+    require_known("head", head, kind.heads)
     require_known("loss", settings["loss"], get_args(Loss))
     if settings["classes"] < 1:
         raise ValueError(f"classes must be at least 1, got {settings['classes']}")
     if not 0 <= settings["dropout"] < 1:
         raise ValueError(f"dropout must be in [0, 1), got {settings['dropout']}")
+    if head == "fc" and backbone != "vgg16":
+        raise ValueError(f"head 'fc' is that of vgg16; {backbone} has gap or gmp")
     trunk = build_trunk(
-        settings["backbone"],
+        backbone,
         output_stride=settings["output_stride"],
         padding=settings["padding"],
         dilation=settings["dilation"],
-        cam_classes=settings["classes"],
+        cam_classes=None if head == "fc" else settings["classes"],
     )
     model = kind(trunk, settings)
     if weights is not None:

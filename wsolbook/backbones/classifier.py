@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -24,10 +24,12 @@ class Classifier(Network):
         features: the trunk: images to feature maps `(n, K, h, w)`.
         pool: `"gap"`, the mean over the positions, or `"gmp"`, the maximum.
         linear: pooled features to logits.
+        heads: what `head` may be.
         settings: the arguments of `build` that made this network, without the weights.
     """
 
     method = "cam"
+    heads: tuple[str, ...] = get_args(Pool)
     features: Trunk
 
     def __init__(self, trunk: Trunk, settings: dict[str, Any]) -> None:

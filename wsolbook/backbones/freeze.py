@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 from torch import nn
@@ -33,24 +33,36 @@ def freeze_norms(model: nn.Module) -> None:
             layer.register_forward_pre_hook(_stay)
 
 
-@contextmanager
-def keep_statistics(model: nn.Module, by: Statistics = "batch") -> Iterator[None]:
-    """Inside the block, batch normalization changes no stored statistics.
+def keep_statistics(model: nn.Module, by: Statistics = "batch") -> AbstractContextManager[None]:
+    """Return a block inside which batch normalization changes no stored statistics.
+
+    Layers run in the mode they are in when this is called, even if the block is entered later: so a pass can
+    be repeated as it was, which `torch.utils.checkpoint` needs.
 
     Args:
         model: any network.
-        by: what a layer in training mode normalizes by: `"frozen"` statistics or those of the `"batch"`.
+        by: what a layer in training mode normalizes by: `"frozen"`, the stored statistics, or those of the
+            `"batch"`.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-    flags = [(layer.training, layer.track_running_stats) for layer in layers]
-    for layer in layers:
-        layer.training &= by == "batch"
-        layer.track_running_stats &= by == "frozen"
+    return _norms([(layer, layer.training and by == "batch") for layer in layers])
+
+
+@contextmanager
+def _norms(modes: Sequence[tuple[_BatchNorm, bool]]) -> Iterator[None]:
+    """Put each layer into its mode inside the block; what it then stores goes into copies."""
+    before = [(layer, layer.training, dict(layer._buffers)) for layer, _ in modes]
     try:
+        for layer, training in modes:
+            layer.training = training
+            if training:
+                for name, buffer in [*layer.named_buffers(recurse=False)]:
+                    setattr(layer, name, buffer.clone())
         yield
     finally:
-        for layer, (training, tracks) in zip(layers, flags, strict=True):
-            layer.training, layer.track_running_stats = training, tracks
+        for layer, training, buffers in before:
+            layer.training = training
+            layer._buffers.update(buffers)
 
 
 def _stay(layer: nn.Module, _inputs: Any) -> None:

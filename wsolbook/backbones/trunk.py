@@ -21,11 +21,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import overload
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from wsolbook.backbones.freeze import keep_statistics
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,11 @@ class Trunk(nn.Sequential):
         optional: names of layers of which a pre-trained state dict may know nothing, since they are new, or
             too much, since they are not here.
         identity: the feature maps already are class scores.
+        checkpointed: whether a pass with a graph keeps the input of each stage alone, for less memory; what
+            is in between is computed again for the backward pass, from the same random numbers.
     """
+
+    checkpointed = False
 
     def __init__(
         self,
@@ -81,6 +91,16 @@ class Trunk(nn.Sequential):
     def __getitem__(self, index: slice | int) -> nn.Module:
         """Return a layer, or several as a plain sequence."""
         return nn.Sequential(OrderedDict(self.named_children()))[index]
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c u v"]:
+        """Return the feature maps of the last stage."""
+        if not (self.checkpointed and torch.is_grad_enabled()):
+            return super().forward(images)
+        maps = images
+        for stage in self.stages.values():
+            contexts = partial(_pass_and_repetition, stage)
+            maps = checkpoint(stage, maps, use_reentrant=False, context_fn=contexts)
+        return maps
 
     @property
     def channels(self) -> int:
@@ -154,6 +174,13 @@ def he_initialize(network: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _pass_and_repetition(
+    stage: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return the contexts of a pass and of its repetition, which counts no batch for a second time."""
+    return nullcontext(), keep_statistics(stage)
 
 
 def _require_stages(trunk: Trunk, stages: Collection[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import nn
 
 from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
@@ -53,6 +55,26 @@ def vgg16_largefov(stride: int, dilation: bool, cam_classes: int | None) -> Trun
     """
     layers = _vgg16(stride, dilation, 3) | {"30": nn.MaxPool2d(3, 1, 1)}
     return Trunk("vgg16", stride, layers, VGG16_TAPS | {"pool5": Tap("30", 512, 8)}, KEYS)
+
+
+def fully_connected(classes: int, dropout: float) -> nn.Sequential:
+    """Return what follows conv5 in VGG-16: pool5 and fc6 to fc8, under the numbers of torchvision."""
+    return nn.Sequential(
+        OrderedDict(
+            {
+                "pool5": nn.MaxPool2d(2),
+                "size": nn.AdaptiveAvgPool2d(7),  # changes nothing at 224 pixels
+                "flat": nn.Flatten(),
+                "0": nn.Linear(512 * 7 * 7, 4096),
+                "1": nn.ReLU(inplace=True),
+                "2": nn.Dropout(dropout),
+                "3": nn.Linear(4096, 4096),
+                "4": nn.ReLU(inplace=True),
+                "5": nn.Dropout(dropout),
+                "6": nn.Linear(4096, classes),
+            }
+        )
+    )
 
 
 def alexnet(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:

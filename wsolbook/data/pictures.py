@@ -160,6 +160,8 @@ class Pictures:
         whole = sample(picture)
         if with_mask:  # at the size of the picture, which may have been decoded smaller
             mask = self._mask_of(index, picture)
+            if not ((mask > 0) & (mask < IGNORE)).any():
+                raise ValueError(f"{self.path(index)}: its mask shows no object")
             whole["mask"] = F.resize(tv_tensors.Mask(mask), [picture.height, picture.width])
         seen = apply(self.training_steps, whole, generator(self.seed, epoch, index))
         nothing = torch.full(seen["image"].shape[-2:], IGNORE, dtype=torch.uint8)

@@ -22,6 +22,7 @@ from wsolbook.backbones import Classifier, Padding, assemble, require_known
 from wsolbook.backbones.classifier import Loss, Pool
 from wsolbook.backbones.freeze import Statistics, keep_statistics
 from wsolbook.backbones.trunk import Trunk
+from wsolbook.backbones.vgg import fully_connected
 from wsolbook.cam.cam import weighted_sum
 from wsolbook.cam.grad_cam import channel_weights, grad_cam
 from wsolbook.cam.record import Differentiable, record
@@ -72,7 +73,7 @@ def build(
     backbone: str = "tiny",
     classes: int = 8,
     *,
-    head: Pool = "gap",
+    head: Pool | Literal["fc"] = "gap",
     output_stride: int | None = None,
     weights: str | os.PathLike[str] | None = None,
     loss: Loss = "softmax",
@@ -92,6 +93,7 @@ def build(
     masked_norms: Statistics = "frozen",
     warmup: int = 0,
     reduction: Literal["mean", "sum"] = "mean",
+    checkpoint: bool = False,
 ) -> Gain:
     """Build a GAIN, or with `masks` a GAIN_ext.
 
@@ -100,7 +102,8 @@ def build(
     Args:
         backbone: as in `wsolbook.backbones.build`, like the next four.
         classes: as there.
-        head: as there.
+        head: as there, or `"fc"`, the fully connected layers of VGG-16, which the paper keeps; 0.5 is their
+            `dropout`, and makes the weights of the channels random in training.
         output_stride: as there.
         weights: as there; a file of as many classes, CAM's too, gives its linear layer as well.
         loss: `"softmax"` for one class an image, `"sigmoid"` (the paper's) for several.
@@ -126,6 +129,8 @@ def build(
             noise; none in the paper.
         reduction: the pixel loss of a map is the mean over its cells, so that `pixel_weight` means the same
             at every resolution, or their sum. Not in the paper.
+        checkpoint: compute the layers of the trunk again for the backward pass rather than keep them: about a
+            third more time, for less memory. It needs `through_network`.
 
     Raises:
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
@@ -137,6 +142,8 @@ def build(
     require_known("masked_norms", masked_norms, ("frozen", "batch"))
     require_known("reduction", reduction, ("mean", "sum"))
     _require_threshold(center, slope)
+    if checkpoint and not through_network:
+        raise ValueError("checkpoint repeats a pass with its parameters, which through_network=False forbids")
     least = {"alpha": alpha, "masks": masks or 0, "pixel_weight": pixel_weight, "warmup": warmup}
     for name, value in least.items():
         if value < 0:
@@ -153,13 +160,22 @@ class Gain(Classifier):
     """
 
     method = "gain"
+    heads = (*Classifier.heads, "fc")
     seen: Tensor
 
     def __init__(self, trunk: Trunk, settings: dict[str, Any]) -> None:
         super().__init__(trunk, settings)
         self.supervision = Supervision(settings["masks"])
+        self.features.checkpointed = settings["checkpoint"]
+        if self.pool == "fc":
+            self.classifier = fully_connected(settings["classes"], settings["dropout"])
+            del self.linear
         if settings["warmup"]:
             self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
+        """Return the logits."""
+        return self.classifier(self.features(images)) if self.pool == "fc" else super().forward(images)
 
     def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Return the classification loss, the mining loss and, of GAIN_ext, the pixel loss, weighted.
@@ -223,7 +239,7 @@ class Gain(Classifier):
             else:
                 constants = {name: p.detach() for name, p in self.named_parameters()}
                 logits = functional_call(self, constants, (erased,))
-        scores = logits.float()
+        scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.settings["score"] == "probability":
             scores = scores.sigmoid() if self.settings["loss"] == "sigmoid" else scores.softmax(1)
         return Erased(attention, mask, erased, scores.gather(1, seen.classes[:, None])[:, 0])
