@@ -102,6 +102,17 @@ def test_masks_are_a_union_and_ignore_loses_to_it(split, mode):
     assert batch.masks[1].sum() == 0
 
 
+def test_masks_are_resized_to_the_pixel_as_by_opencv(split):
+    write(split / "localization.txt", MASKS)
+    images = split.parent / "images"
+    stripes = np.arange(1600, dtype=np.uint8)[None].repeat(72, 0) % 2 * 255
+    for name in ("b/2_m1.png", "b/2_m2.png", "b/2_ignore.png", "a/1_m.png"):
+        Image.fromarray(stripes).save(images / name)
+    batch = WSOLEvaluation(split, images, size=224).batch([0])
+    expected = cv2.resize(stripes, (224, 224), interpolation=cv2.INTER_NEAREST) > 0
+    assert ((batch.masks[0].numpy() == 2) == expected).all()
+
+
 def test_pixels_are_set_where_opencv_reads_more_than_half_a_gray_level(split):
     write(split / "localization.txt", MASKS)
     images = split.parent / "images"

@@ -309,7 +309,11 @@ def test_maps_are_resized_as_by_opencv_then_scaled():
     assert frame_maps(torch.full((1, 5, 5), 3.0)).eq(0).all()
 
 
-def test_masks_are_resized_by_nearest_neighbor():
-    mask = torch.randint(0, 256, (1, 375, 500), dtype=torch.uint8)
+@pytest.mark.parametrize("size", [(375, 500), (1200, 1600), (288, 1632), (204, 72), (224, 224), (1, 3)])
+def test_masks_are_resized_by_the_protocols_nearest_neighbor(size):
+    """Torch differs in 7 of 224 columns of 1600, and in 31 of 1632."""
+    mask = torch.randint(0, 256, (1, *size), dtype=torch.uint8)
     expected = cv2.resize(mask[0].numpy(), (224, 224), interpolation=cv2.INTER_NEAREST)
     assert (frame_masks(mask)[0].numpy() == expected).all()
+    expected = cv2.resize(mask[0].numpy(), (60, 44), interpolation=cv2.INTER_NEAREST)
+    assert (frame_masks(mask, (44, 60))[0].numpy() == expected).all()

@@ -145,6 +145,28 @@ def test_bad_batches(maps, masks, message):
     assert metric.images == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(-1, torch.int64), (256, torch.int32), (0.5, torch.float32), (torch.nan, torch.float32)],
+)
+def test_masks_hold_whole_numbers_from_0_to_255(value, dtype):
+    metric, mask = PixelAP(10), torch.tensor([[[0, 1], [255, value]]]).to(dtype)
+    with pytest.raises(ValueError, match=f"masks must hold whole numbers from 0 to 255, got {value}"):
+        metric.update(torch.rand(1, 2, 2), mask)
+    assert metric.images == 0
+    assert metric.state["scores"].sum() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+def test_masks_of_other_types(dtype):
+    maps, masks = problem(seed=9)
+    masks[masks == 255] = 0
+    ours, theirs = PixelAP(50), PixelAP(50)
+    ours.update(maps, (masks > 0).to(dtype))
+    theirs.update(maps, masks)
+    assert (ours.state["scores"] == theirs.state["scores"]).all()
+
+
 def test_nothing_to_measure():
     with pytest.raises(ValueError, match="PixelAP has counted no image"):
         PixelAP().compute()

@@ -91,8 +91,8 @@ def test_over_and_under_activation():
         ([[0, 255]], [[0, 1]], "predictions hold 255, which is none of the 3 classes"),
         ([[0, 3]], [[0, 1]], "predictions hold 3"),
         ([[0, 1]], [[0, 3]], "masks hold 3"),
-        ([[0, -1]], [[0, 1]], "predictions hold -1 to 0, not classes"),
-        ([[0, 1]], [[0, 256]], "masks hold 0 to 256"),
+        ([[0, -1]], [[0, 1]], "predictions must hold whole numbers from 0 to 255, got -1"),
+        ([[0, 1]], [[0, 256]], "masks must hold whole numbers from 0 to 255, got 256"),
         ([[0, 1, 1]], [[0, 1]], "predictions are \\(1, 3\\) but masks \\(1, 2\\)"),
     ],
 )

@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as F
 from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply
 from wsolbook.data.counters import generator
 from wsolbook.data.images import full_size, read_image
-from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes
+from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes, warp_masks
 from wsolbook.types import Batch
 
 log = logging.getLogger("wsolbook.data")
@@ -176,11 +176,14 @@ class Pictures:
         )
         boxes = clip(self.boxes(index), full_size(picture)) if self.has_boxes else None
         mask = self._mask_of(index, picture, may_differ=self.view == "warp") if self.has_masks else None
-        seen = apply(self.test_steps, sample(picture, boxes, mask), generator(self.seed, -1, index))
+        warped, target = self.view == "warp", (self.size, self.size)
+        whole = sample(picture) if warped else sample(picture, boxes, mask)
+        seen = apply(self.test_steps, whole, generator(self.seed, -1, index))
         if boxes is not None:
-            target = (self.size, self.size)
-            boxes = warp_boxes(boxes, full_size(picture), target) if self.view == "warp" else boxes_of(seen)
-        return seen, boxes, seen["mask"].as_subclass(Tensor) if mask is not None else None
+            boxes = warp_boxes(boxes, full_size(picture), target) if warped else boxes_of(seen)
+        if mask is not None:
+            mask = warp_masks(mask, target) if warped else seen["mask"].as_subclass(Tensor)
+        return seen, boxes, mask
 
     def _mask_of(self, index: int, picture: Image.Image, may_differ: bool = True) -> UInt8[Tensor, "h w"]:
         mask = self.mask(index)

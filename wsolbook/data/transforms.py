@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Num, UInt8
 from PIL import Image
@@ -102,3 +103,20 @@ def warp_boxes(
     before = torch.tensor([*size, *size], dtype=torch.float64)
     after = torch.tensor([*target, *target], dtype=torch.float64)
     return (boxes.double() * after / before).long()
+
+
+def warp_masks(masks: UInt8[Tensor, "*n h w"], target: tuple[int, int]) -> UInt8[Tensor, "*n H W"]:
+    """Resize masks without keeping their aspect, by the nearest neighbor of the evaluation protocol.
+
+    It is OpenCV's `INTER_NEAREST`: pixel i is pixel floor(i * (1 / (new / old))) in double precision. Where the
+    exact product is a whole number, rounding decides which, and torch's rounding decides otherwise.
+
+    Args:
+        masks: numbers of classes.
+        target: width and height after.
+    """
+    height, width = (
+        torch.from_numpy(np.floor(np.arange(new) * (1 / (new / old))).astype(np.int64)).clamp(max=old - 1)
+        for new, old in zip(reversed(target), masks.shape[-2:], strict=True)
+    )
+    return masks[..., height[:, None], width]

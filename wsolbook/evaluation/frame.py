@@ -6,11 +6,10 @@ another size gives wrong overlaps without any error.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
-from wsolbook.data.transforms import warp_boxes
+from wsolbook.data.transforms import warp_boxes, warp_masks
 from wsolbook.maps import normalize, require_finite, resize
 from wsolbook.metrics.boxes import require_boxes
 
@@ -49,5 +48,6 @@ def frame_boxes(
 
 
 def frame_masks(masks: UInt8[Tensor, "n h w"], size: int | tuple[int, int] = SIZE) -> UInt8[Tensor, "n H W"]:
-    """Bring masks into the frame by nearest neighbor."""
-    return resize(masks.float(), size, "nearest").to(torch.uint8)
+    """Bring masks into the frame by nearest neighbor, to the pixel as the protocol does."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return warp_masks(masks, (width, height))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from wsolbook.maps import require_finite
@@ -70,6 +71,21 @@ def require_unit_range(maps: Float[Tensor, "*n h w"]) -> None:
             f"localization maps must lie in [0, 1], got values from {low:.4g} to {high:.4g}; "
             "see wsolbook.maps.normalize"
         )
+
+
+def mask_bytes(masks: Shaped[Tensor, "*n h w"], what: str = "masks") -> UInt8[np.ndarray, "*n h w"]:
+    """Return masks as bytes.
+
+    Raises:
+        ValueError: when they hold something else than whole numbers from 0 to 255; calling them `what`.
+    """
+    masks = masks.detach().cpu()
+    if masks.dtype in (torch.uint8, torch.bool):
+        return masks.to(torch.uint8).numpy()
+    kept = masks.clamp(0, 255).to(torch.uint8)
+    if (wrong := masks[kept != masks]).numel():
+        raise ValueError(f"{what} must hold whole numbers from 0 to 255, got {wrong[0].item():g}")
+    return kept.numpy()
 
 
 def require_thresholds(thresholds: int) -> None:

@@ -7,12 +7,12 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from wsolbook.compiled import compiled
 from wsolbook.metrics.boxes import grid
-from wsolbook.metrics.counts import IGNORE, Counts, require_thresholds, require_unit_range
+from wsolbook.metrics.counts import IGNORE, Counts, mask_bytes, require_thresholds, require_unit_range
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,23 @@ class PixelAP(Counts):
         )
         self.edges = np.append(grid(thresholds), 1.0)
 
-    def update(self, maps: Float[Tensor, "n h w"], masks: UInt8[Tensor, "m u v"]) -> None:
+    def update(self, maps: Float[Tensor, "n h w"], masks: Shaped[Tensor, "m u v"]) -> None:
         """Count a batch.
 
         Args:
             maps: one map an image in [0, 1], at the size of the masks.
-            masks: 0 background, 255 ignore, anything else foreground.
+            masks: 0 background, 255 ignore, 1 to 254 foreground.
 
         Raises:
-            ValueError: when a map holds NaN or leaves [0, 1], or the shapes differ.
+            ValueError: when a map leaves [0, 1], a mask holds anything else, or the shapes differ.
         """
         if maps.shape != masks.shape:
             raise ValueError(f"maps are {tuple(maps.shape)} but masks {tuple(masks.shape)}")
         require_unit_range(maps)
         scores = maps.detach().cpu()
         scores = scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
-        _histogram(
-            scores.numpy().ravel(), masks.cpu().numpy().ravel(), self.edges, self.state["scores"].numpy()
-        )
+        pixels = mask_bytes(masks).ravel()
+        _histogram(scores.numpy().ravel(), pixels, self.edges, self.state["scores"].numpy())
         self.state["images"] += len(maps)
 
     def compute(self) -> float:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Integer, UInt8
 from torch import Tensor
 
 from wsolbook.compiled import compiled
-from wsolbook.metrics.counts import IGNORE, Counts, require_unit_range
+from wsolbook.metrics.counts import IGNORE, Counts, mask_bytes, require_unit_range
 
 SWEEP = tuple(i / 100 for i in range(60))
 
@@ -45,7 +45,7 @@ class ConfusionMatrix(Counts):
         """
         if predictions.shape != masks.shape:
             raise ValueError(f"predictions are {tuple(predictions.shape)} but masks {tuple(masks.shape)}")
-        predicted, true = _bytes(predictions, "predictions"), _bytes(masks, "masks")
+        predicted, true = mask_bytes(predictions, "predictions"), mask_bytes(masks, "masks")
         counts = _count_pairs(true.ravel(), predicted.ravel())
         counts[IGNORE] = 0
         _require_known(counts.sum(1), self.classes, "masks")
@@ -202,15 +202,6 @@ class SeedIoU(Counts):
         if score not in self.settings["scores"]:
             raise ValueError(f"background score {score} is not in the sweep {self.settings['scores']}")
         return float(self.curve()[self.settings["scores"].index(score)])
-
-
-def _bytes(labels: Integer[Tensor, "*n h w"], what: str) -> UInt8[np.ndarray, "*n h w"]:
-    labels = labels.detach().cpu()
-    if labels.dtype == torch.uint8:
-        return labels.numpy()
-    if labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) <= 255):
-        raise ValueError(f"{what} hold {int(labels.min())} to {int(labels.max())}, not classes in 0 to 255")
-    return labels.to(torch.uint8).numpy()
 
 
 def _require_known(counts: Int[np.ndarray, "256"], classes: int, what: str) -> None:
