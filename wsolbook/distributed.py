@@ -39,10 +39,24 @@ def rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
+def launched() -> tuple[int, int]:
+    """Return the number of this process, from 0, and how many a launcher started, joined or not."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
 def own_device() -> torch.device:
-    """Return the accelerator that is this process's on its machine, or the CPU."""
+    """Return the accelerator that is this process's on its machine, or the CPU.
+
+    Raises:
+        ValueError: when the launcher started more processes than the machine has CUDA devices.
+    """
     device = best_device()
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if device.type == "cuda" else device
+    if device.type != "cuda":
+        return device
+    local, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if local >= there:
+        raise ValueError(f"process {local + 1} has no CUDA device of its own: this machine has {there}")
+    return torch.device("cuda", local)
 
 
 def sum_over_processes(tensor: Num[Tensor, "*any"]) -> Num[Tensor, "*any"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,18 +23,59 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: the file to write; its folder is created when absent.
 
     Raises:
-        OSError: when the folder cannot be written or the disk is full; `path` is then as it was.
+        OSError: naming `path`, when it cannot be written or the disk is full; it is then as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what could not be created cannot be removed
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def decoding(path: str | os.PathLike[str], kind: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a decoder says of a damaged file into one sentence that names file and remedy.
+
+    Decoders raise anything at all: errors of zip, tokens, indices, memory. Their advice is not passed on;
+    that of pickle is to switch its safety off.
+
+    Args:
+        path: the file that is read in the block.
+        kind: what it should be, such as "checkpoint".
+        remedy: what to do about it.
+
+    Raises:
+        ValueError: when the block fails, unless the file could not even be opened (OSError).
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:
+        pickled = isinstance(error, pickle.UnpicklingError) or "pickle" in str(error)
+        code = ", or holds Python objects, which may run code and are never loaded" * pickled
+        raise ValueError(f"{path} is not a whole {kind}{code}; {remedy}") from error
+
+
+def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
+    """Read an object from JSON.
+
+    Raises:
+        ValueError: naming file and remedy, when it holds anything else.
+        OSError: when it cannot be read.
+    """
+    with decoding(path, "JSON object", remedy):
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -17,7 +17,11 @@ from wsolbook.training.checkpoint import checkpoint_path, load_newest, prune
 
 
 def state(step: int = 3) -> dict:
-    return {"config": {}, "digest": "", "step": step, "model": {"w": torch.arange(6.0)}, "optimizer": {}}
+    """Return a state as `train` saves it, of one parameter."""
+    return {
+        "config": {}, "digest": "", "step": step, "evaluations": [], "model": {"w": torch.arange(6.0)},
+        "optimizer": {}, "average": [], "scaler": {}, "micro_batch": 1,
+    }  # fmt: skip
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -41,11 +45,19 @@ def test_pickled_code_is_refused_and_not_run(tmp_path):
     bait = str(tmp_path / "pwned")
     torch.save(state() | {"model": Evil(bait)}, tmp_path / "new.pt")
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Evil(bait)))
-    with pytest.raises(CheckpointError, match=r"new\.pt holds objects other than tensors"):
+    with pytest.raises(CheckpointError, match=r"new\.pt is not a whole checkpoint, or holds Python obj"):
         load_checkpoint(tmp_path / "new.pt")
     with pytest.raises(CheckpointError, match=r"old\.pt is not a whole checkpoint"):
         load_checkpoint(tmp_path / "old.pt")
     assert not os.path.exists(bait)
+
+
+def test_a_refused_pickle_is_not_followed_by_advice_to_load_it_all_the_same(tmp_path):
+    torch.save(state() | {"model": Evil("pwned")}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "a.pt")
+    assert str(caught.value).endswith("and are never loaded; --resume auto takes the newest whole one")
+    assert "weights_only" not in str(caught.value)
 
 
 def test_a_flipped_byte_is_noticed(tmp_path):
@@ -89,11 +101,19 @@ def test_the_newest_is_by_number_and_the_rest_are_said(tmp_path):
     assert len(skipped) == 1
     assert "step-100000000.pt" in skipped[0]
     (tmp_path / ".step-00000300-5ca1ab1e.pt").write_bytes(b"left by a kill")
-    prune(tmp_path, keep=2, best=200)
+    (tmp_path / "step-best.pt").write_bytes(b"somebody's own")
+    (tmp_path / "step-00000300 (copy).pt").write_bytes(b"somebody's own")
+    checkpoint_path(tmp_path, 300).mkdir()
+    save_checkpoint(checkpoint_path(tmp_path, 900), state(900))
+    prune(tmp_path, 99_999_999, keep=2, best=200)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "step-00000200.pt",
+        "step-00000300 (copy).pt",
+        "step-00000300.pt",
+        "step-00001000.pt",
         "step-100000000.pt",
         "step-99999999.pt",
+        "step-best.pt",
     ]
 
 
@@ -109,7 +129,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
         raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"cannot write checkpoint .*a\.pt.*No space left"):
+    with pytest.raises(OSError, match=r"No space left on device.*a\.pt"):
         save_checkpoint(path, state(2))
     assert load_checkpoint(path)["step"] == 1
     monkeypatch.setattr(torch, "save", real)
@@ -124,6 +144,36 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.pt"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
+def test_a_file_that_does_not_fit_onto_the_disk_is_named_with_the_reason(tmp_path):
+    """A limit on the size of files stops torch's writer as a full disk does: by "unexpected pos"."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"No space left on device.*a\.pt") as caught:
+            save_checkpoint(tmp_path / "a.pt", state() | {"model": {"w": torch.ones(5000)}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "unexpected pos" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": "3"}, "a.pt holds no valid step"),
+        ({"step": True, "model": []}, "a.pt holds no valid step and model"),
+        ({"micro_batch": 0.5}, "a.pt holds no valid micro_batch"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_named(tmp_path, changes, message):
+    save_checkpoint(tmp_path / "a.pt", state() | changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "a.pt")
+
+
 KILLED = """
 import os, random, signal, sys, time
 import torch
@@ -132,8 +182,8 @@ from wsolbook.training import load_checkpoint, save_checkpoint
 torch.set_num_threads(1)
 path = sys.argv[1]
 def state(step):
-    return {"config": {}, "digest": "", "step": step, "model": {"w": torch.full((50_000,), float(step))},
-            "optimizer": {}}
+    return {"config": {}, "digest": "", "step": step, "evaluations": [], "optimizer": {}, "average": [],
+            "model": {"w": torch.full((50_000,), float(step))}, "scaler": {}, "micro_batch": 1}
 save_checkpoint(path, state(0))
 chance = random.Random(0)
 for trial in range(15):

@@ -12,9 +12,9 @@ import torch
 from launching import launch
 from toys import ToyNet, ToySamples
 
-from wsolbook import cli
+from wsolbook import cli, distributed
 from wsolbook.data import critters
-from wsolbook.training import Optim, TrainConfig, train
+from wsolbook.training import ConfigError, Optim, TrainConfig, step, train
 from wsolbook.training.run import read_log
 
 SMALL = ["--data.n", "24", "--data.held-out", "8", "--data.size", "16", "--batch-size", "8", "--epochs", "2"]
@@ -134,3 +134,34 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
     assert found["statistics"].std(1).max() > 0
     logged = [r["loss"] for r in read_log(tmp_path / "run") if r["event"] == "step"]
     assert logged == found["losses"]
+
+
+COMMAND = "import sys; from wsolbook.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_launcher_train_together_without_being_told_the_device(tmp_path):
+    """Without accelerator and with the default device: one training, one log, one loss a step."""
+    arguments = ["train", *SMALL, "--frozen-norms", "--log-every", "1"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    launch(COMMAND, 1, *arguments, "--run", str(alone))
+    launch(COMMAND, 2, *arguments, "--run", str(together))
+    expected, found = ([r for r in read_log(run) if r["event"] == "step"] for run in (alone, together))
+    assert [r["step"] for r in found] == [1, 2, 3, 4, 5, 6]
+    assert [r["loss"] for r in found] == pytest.approx([r["loss"] for r in expected], rel=1e-4)
+    assert (together / "model.safetensors").is_file()
+
+
+def test_processes_that_would_each_train_alone_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # without LOCAL_RANK, accelerate takes this process to be alone
+    monkeypatch.setattr(step, "own_device", lambda: torch.device("mps"))
+    with pytest.raises(ConfigError, match="2 processes were started, but only 1 work together"):
+        train(ToyNet(), ToySamples(), TrainConfig())
+
+
+def test_more_processes_than_accelerators_are_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match="process 2 has no CUDA device of its own: this machine has 1"):
+        distributed.own_device()

@@ -9,7 +9,8 @@ import torch
 from toys import ToyNet, ToySamples, accuracy
 
 from wsolbook.training import ConfigError, Optim, Schedule, Stopped, TrainConfig, train
-from wsolbook.training import loop as loop_module
+from wsolbook.training.checkpoint import checkpoint_path, load_checkpoint, load_newest, save_checkpoint
+from wsolbook.training.run import read_log
 
 
 class Stopping(ToySamples):
@@ -66,18 +67,43 @@ def test_two_workers_change_nothing(config):
     assert all(torch.equal(a, b) for a, b in zip(*(state(n).values() for n in nets), strict=True))
 
 
-def test_resume_passes_over_a_damaged_file_and_says_so(config, tmp_path):
-    config = replace(config, keep=3)
+def test_a_damaged_newest_checkpoint_is_passed_over_said_and_replaced(config, tmp_path, capsys):
+    """Also where only one is kept: it is not the damaged one."""
+    config = replace(config, keep=2)
     train(ToyNet(), ToySamples(), config, run=tmp_path)
-    newest = tmp_path / "checkpoints" / "step-00000012.pt"
-    content = newest.read_bytes()
-    newest.write_bytes(content[: len(content) // 2])
-    history = train(ToyNet(), ToySamples(), config, run=tmp_path, resume="auto")
-    assert len(history.losses) == 4
-    from wsolbook.training.run import read_log
-
+    newest = checkpoint_path(tmp_path / "checkpoints", 12)
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[: len(whole) // 2])
+    once = replace(config, keep=1, checkpoint_every=1)
+    with pytest.raises(Stopped, match="after step 10 of 12"):
+        train(ToyNet(), Stopping(2), once, run=tmp_path, resume="auto")
+    said = capsys.readouterr().err
+    assert f"wsolbook: passed over: {newest} is not a whole checkpoint; --resume auto takes" in said
     (start,) = [r for r in read_log(tmp_path) if r["event"] == "start" and r["step"] == 8]
     assert "step-00000012.pt" in start["passed_over"][0]
+    assert len(train(ToyNet(), ToySamples(), once, run=tmp_path, resume="auto").losses) == 2
+    assert load_checkpoint(newest)["step"] == 12
+    capsys.readouterr()
+    assert train(ToyNet(), ToySamples(), once, run=tmp_path, resume="auto").losses == []
+    assert "passed over" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": 13}, "the checkpoint is of step 13, this training has 12"),
+        ({"step": -1}, "the checkpoint is of step -1, this training has 12"),
+        ({"pictures": 24}, "the checkpoint was made on 24 pictures, these are 25"),
+        ({"model": {}}, "the checkpoint of step 12 is not a whole state of this network"),
+        ({"optimizer": {"state": {}}}, "the checkpoint of step 12 is not a whole state of this network"),
+    ],
+)
+def test_a_state_that_does_not_belong_to_this_training_is_refused(config, tmp_path, changes, message):
+    train(ToyNet(), ToySamples(), config, run=tmp_path)
+    path = checkpoint_path(tmp_path / "checkpoints", 12)
+    save_checkpoint(path, load_checkpoint(path) | changes)
+    with pytest.raises(ValueError, match=message):
+        train(ToyNet(), ToySamples(), config, run=tmp_path, resume="auto")
 
 
 def test_resume_of_a_finished_run_does_nothing(config, tmp_path):
@@ -117,7 +143,7 @@ def test_an_evaluation_cut_off_is_made_up_for(config, tmp_path, monkeypatch):
     """A run stopped at the end of an epoch, before its evaluation, evaluates when it goes on."""
     with pytest.raises(Stopped):
         train(ToyNet(), Stopping(4), config, evaluate=accuracy, run=tmp_path)
-    assert loop_module.load_newest(tmp_path / "checkpoints")[0]["evaluations"] == []
+    assert load_newest(tmp_path / "checkpoints")[0]["evaluations"] == []
     history = train(ToyNet(), ToySamples(), config, evaluate=accuracy, run=tmp_path, resume="auto")
     assert [e["step"] for e in history.evaluations] == [4, 8, 12]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from tqdm.auto import tqdm
 
 from wsolbook.commands.samples import SamplesOptions
 from wsolbook.data.sampling import load
-from wsolbook.distributed import own_device
+from wsolbook.distributed import launched, own_device
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import write_json
@@ -120,7 +119,7 @@ def shard(text: str) -> tuple[int, int]:
         ValueError: when `text` is neither empty nor like "3/8".
     """
     if not text:
-        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        return launched()
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise ValueError(f"shard must look like 3/8, got {text!r}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 import torch
 
-from wsolbook.files import atomic
+from wsolbook.files import atomic, decoding
 
 FORMAT = 1
-KEYS = {"format", "versions", "config", "digest", "step", "model", "optimizer"}
+KINDS = {
+    "format": int, "versions": dict, "config": dict, "digest": str, "step": int, "evaluations": list,
+    "model": dict, "optimizer": dict, "average": list, "scaler": dict, "micro_batch": int,
+}  # fmt: skip
+REMEDY = "--resume auto takes the newest whole one"
 
 
 class CheckpointError(ValueError):
@@ -32,11 +37,11 @@ def save_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None
         OSError: when the disk is full or the folder cannot be written; `path` is then as it was.
     """
     state = {"format": FORMAT, "versions": {"torch": str(torch.__version__)}} | state
-    try:
-        with atomic(path) as temporary:
+    with atomic(path) as temporary:
+        try:
             torch.save(state, temporary)
-    except RuntimeError as error:  # torch reports a write error of its zip writer as a RuntimeError
-        raise OSError(f"cannot write checkpoint {path}: {error}") from error
+        except RuntimeError as error:  # of torch's zip writer, which does not tell what the disk said
+            raise OSError(errno.ENOSPC, "No space left on device, or it cannot be written") from error
 
 
 def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.device = "cpu") -> dict[str, Any]:
@@ -48,20 +53,20 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise CheckpointError(f"checkpoint {path} is damaged at {damaged}")
-        state = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"checkpoint {path} holds objects other than tensors and plain values"
-        ) from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, KeyError) as error:
-        raise CheckpointError(f"checkpoint {path} is not a whole checkpoint file") from error
-    if not isinstance(state, dict) or not state.keys() >= KEYS:
-        raise CheckpointError(f"{path} is not a checkpoint of a training run")
+        with decoding(path, "checkpoint", REMEDY):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            state = None if damaged else torch.load(path, map_location=map_location, weights_only=True)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged at {damaged}; {REMEDY}")
+    if not isinstance(state, dict) or not state.keys() >= KINDS.keys():
+        raise CheckpointError(f"{path} is not a checkpoint of a training run; {REMEDY}")
     if state["format"] != FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {state['format']}, this version reads {FORMAT}")
+    if wrong := [key for key, kind in KINDS.items() if type(state[key]) is not kind]:
+        raise CheckpointError(f"{path} holds no valid {' and '.join(wrong)}; {REMEDY}")
     return state
 
 
@@ -70,15 +75,17 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}.pt"
 
 
-def newest_first(folder: Path) -> Iterator[Path]:
-    """Yield the checkpoints of a folder, the latest step first."""
-    yield from sorted(folder.glob("step-*.pt"), key=lambda p: int(p.stem.removeprefix("step-")), reverse=True)
+def newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield step and file of the checkpoints of a folder, the latest first; other files are left alone."""
+    files = {path: re.fullmatch(r"step-(\d{8,})\.pt", path.name) for path in folder.glob("step-*.pt")}
+    found = [(int(name[1]), path) for path, name in files.items() if name and path.is_file()]
+    yield from sorted(found, reverse=True)
 
 
 def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the newest valid checkpoint of a folder, or None, and why newer ones were skipped."""
     skipped: list[str] = []
-    for path in newest_first(folder):
+    for _, path in newest_first(folder):
         try:
             return load_checkpoint(path), skipped
         except (CheckpointError, OSError) as error:
@@ -86,14 +93,15 @@ def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, skipped
 
 
-def prune(folder: Path, keep: int, best: int | None = None) -> None:
-    """Delete all but the `keep` newest checkpoints and the one of step `best`.
+def prune(folder: Path, step: int, keep: int, best: int | None = None) -> None:
+    """Delete all but the `keep` newest checkpoints up to `step` and the one of step `best`.
 
-    What a killed process left half-written goes too; only the process that holds the run may call this.
+    Later ones were passed over as damaged: they neither count nor go before they are written again. What a
+    killed process left half-written goes too; only the process that holds the run may call this.
     """
-    spare = checkpoint_path(folder, best) if best is not None else None
-    for path in list(newest_first(folder))[keep:]:
-        if path != spare:
+    done = [(each, path) for each, path in newest_first(folder) if each <= step]
+    for each, path in done[keep:]:
+        if each != best:
             path.unlink()
     for torn in folder.glob(".step-*.pt"):
         torn.unlink()

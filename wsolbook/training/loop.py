@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -15,10 +16,12 @@ from torch import nn
 
 from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches, with_masks
 from wsolbook.distributed import share_buffers
+from wsolbook.files import decoding
 from wsolbook.profiles import progress
 from wsolbook.results import provenance
 from wsolbook.training import faults
 from wsolbook.training.checkpoint import (
+    REMEDY,
     checkpoint_path,
     load_checkpoint,
     load_newest,
@@ -109,6 +112,7 @@ class _Training:
         self.history = History()
         self.interrupt = faults.Interrupt()
         self.stopping = False  # agreed on by all processes, unlike a signal
+        self.saved: int | None = None  # step of the last checkpoint that is whole
         self.passed_over: list[str] = []
         self.seen, self.clock = 0, time.perf_counter()
 
@@ -127,7 +131,8 @@ class _Training:
             stack.enter_context(faults.kept_random_state(self.config.deterministic))
             self.stepper = Stepper(self.model, self.config, self.accelerator)
             if state:
-                self.stepper.restore(state)
+                with decoding(f"the checkpoint of step {state['step']}", "state of this network", REMEDY):
+                    self.stepper.restore(state)
                 self.history.step, self.history.evaluations = state["step"], state["evaluations"]
             del state  # as large as the network and its optimizer
             try:
@@ -231,14 +236,15 @@ class _Training:
         """Write a checkpoint of this step and drop old ones."""
         if self.run is None or not self.writes:
             return
-        path = checkpoint_path(self.run.checkpoints, self.history.step)
-        if path.exists():
+        step = self.history.step
+        if self.saved == step:
             return
         about = {"config": self.plain, "digest": digest(self.plain)}
-        where = {"step": self.history.step, "evaluations": self.history.evaluations}
-        save_checkpoint(path, about | where | self.stepper.state())
+        where = {"step": step, "pictures": len(self.data), "evaluations": self.history.evaluations}
+        save_checkpoint(checkpoint_path(self.run.checkpoints, step), about | where | self.stepper.state())
+        self.saved = step
         best = self.history.best_step(self.config.best) if self.config.best else None
-        prune(self.run.checkpoints, self.config.keep, best)
+        prune(self.run.checkpoints, step, self.config.keep, best)
 
     def _find(self, resume: Resume) -> dict[str, Any] | None:
         """Return the state to go on from, or None for a new training."""
@@ -247,12 +253,19 @@ class _Training:
             if self.run is None:
                 raise ValueError("resume auto needs a run folder")
             state, self.passed_over = load_newest(self.run.checkpoints)
+            self.saved = state["step"] if state else None
+            for reason in self.passed_over if self.writes else ():
+                print(f"wsolbook: passed over: {reason}", file=sys.stderr)
         elif resume != "never":
             state = load_checkpoint(resume)
         elif self.run is not None and any(newest_first(self.run.checkpoints)):
             raise ValueError(f"{self.run.folder} holds a run already; resume it, or name another folder")
         if state and (changed := differences(state["config"], self.plain)):
             raise ValueError(f"the checkpoint was made with another config: {'; '.join(changed)}")
+        if state and (seen := state.get("pictures", len(self.data))) != len(self.data):
+            raise ValueError(f"the checkpoint was made on {seen} pictures, these are {len(self.data)}")
+        if state and not 0 <= state["step"] <= self.total:
+            raise ValueError(f"the checkpoint is of step {state['step']}, this training has {self.total}")
         return state
 
     def _log_step(self) -> None:

@@ -13,19 +13,29 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 
 from wsolbook.data.counters import seed_of
-from wsolbook.distributed import add_up
+from wsolbook.distributed import add_up, launched, own_device
 from wsolbook.training import faults
-from wsolbook.training.config import TrainConfig
+from wsolbook.training.config import ConfigError, TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
 from wsolbook.types import Batch, Trainable
 
 
 def build_accelerator(config: TrainConfig) -> Accelerator:
-    """Return the accelerator of this process; device and precision may differ from an earlier training's."""
+    """Return the accelerator of this process; device and precision may differ from an earlier training's.
+
+    Raises:
+        ConfigError: when it would not work together with all processes that were started.
+    """
     # accelerate keeps one state a process, and a notebook trains more than once.
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
     precision = "no" if config.precision == "fp32" else config.precision
-    return Accelerator(mixed_precision=precision, cpu=config.device == "cpu")
+    # Told nothing, accelerate takes a process without an accelerator to be alone.
+    cpu = config.device == "cpu" or own_device().type == "cpu"
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    joined, started = accelerator.num_processes, launched()[1]
+    if joined != started:
+        raise ConfigError([f"{started} processes were started, but only {joined} work together here"])
+    return accelerator
 
 
 class Stepper:
