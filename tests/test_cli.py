@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from wsolbook import cli
+from wsolbook.files import atomic
 
 
 def test_help_lists_every_verb_without_importing_torch():
@@ -88,3 +90,49 @@ def test_recipes_come_with_their_targets(capsys):
     assert cli.main(["recipes"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("cam-cub ") and "MaxBoxAccV2 63.7" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optim.lr", "nan"], "optim.lr must be finite, got nan"),
+        (["--schedule.warmup", "inf"], "schedule.warmup must be finite, got inf"),
+        (["--schedule.milestones", "1", "nan"], "schedule.milestones must be finite, got nan"),
+        (["--best", "MaxBoxAccV3"], "best must be one of top-1, MaxBoxAccV2"),
+        (["--seed", str(2**64)], f"seed must be in 0 to 4294967295, got {2**64}"),
+        (["--seed", "-1"], "seed must be in 0 to 4294967295, got -1"),
+    ],
+)
+def test_values_that_would_go_wrong_later_are_refused_first(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_is_no_file(capsys):
+    assert cli.main(["explain", "https://example.org/cat.jpg", "--model", "resnet18"]) == 1
+    said = capsys.readouterr().err
+    assert said == "wsolbook: https://example.org/cat.jpg is an address; download it, and name the file\n"
+
+
+def test_a_full_disk_is_one_line_that_names_file_and_remedy(capsys, monkeypatch, tmp_path):
+    where = tmp_path / "a.json"
+
+    def save(_verb, _arguments):
+        with atomic(where) as temporary:
+            temporary.touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "_run", save)
+    assert cli.main(["recipes"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"No space left on device: '{where}'; make room, and run the same command again")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_reproduce_works_without_a_recipe(capsys):
+    assert cli.main(["reproduce", "--help"]) == 0
+    assert "cam-critters" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import os
@@ -29,8 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 if it worked, 1 on an error of the user, 2 on a wrong option.
 
-    Errors that a user can mend (ValueError, TypeError, OSError) become one sentence on stderr; set
-    `WSOLBOOK_DEBUG=1` to see where they come from.
+    Errors that a user can mend (ValueError, TypeError, OSError, MemoryError) become one sentence on stderr;
+    set `WSOLBOOK_DEBUG=1` to see where they come from.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -44,11 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"wsolbook: no command {verb!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
+        if address := next((word for word in rest if "://" in word), None):
+            raise ValueError(f"{address} is an address; download it, and name the file")
         return _run(verb, rest)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         if os.environ.get("WSOLBOOK_DEBUG"):
             raise
-        print(f"wsolbook: {error}", file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "; make room, and run the same command again" * full
+        print(f"wsolbook: {error or 'not enough memory'}{remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import secrets
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def decoding(path: str | os.PathLike[str], kind: str, remedy: str) -> Iterator[N
         pickled = isinstance(error, pickle.UnpicklingError) or "pickle" in str(error)
         code = ", or holds Python objects, which may run code and are never loaded" * pickled
         raise ValueError(f"{path} is not a whole {kind}{code}; {remedy}") from error
+
+
+def require_undamaged(path: str | os.PathLike[str]) -> None:
+    """Compare the checksums of a zip archive, which torch leaves alone.
+
+    Raises:
+        Exception: of any kind, when one differs or the file is no such archive; see `decoding`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if member := archive.testzip():
+            raise zipfile.BadZipFile(member)
 
 
 def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:

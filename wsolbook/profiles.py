@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from wsolbook import results
+from wsolbook.data.counters import SEEDS
 
 if TYPE_CHECKING:
     from wsolbook.training.config import TrainConfig
@@ -123,6 +124,8 @@ def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int |
         raise ValueError(f"profile must be one of {', '.join(get_args(Profile))}, got {name!r}")
     chosen: Profile = name  # type: ignore[assignment]
     seed = (_number("WSOLBOOK_SEED") or 0) if seed is None else seed
+    if seed not in SEEDS:
+        raise ValueError(f"seed must be in 0 to {SEEDS[-1]}, got {seed}")
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries that still read the global state
     torch.manual_seed(seed)
@@ -150,6 +153,23 @@ def best_device() -> torch.device:
     if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device("cpu")
+
+
+def device_named(name: str) -> torch.device:
+    """Return a device of this machine; `"auto"` is `best_device`.
+
+    Raises:
+        ValueError: when there is none of that name.
+    """
+    best = best_device()
+    if name == "auto":
+        return best
+    kind, _, number = name.partition(":")
+    count = torch.accelerator.device_count() if kind == best.type != "cpu" else int(kind == "cpu")
+    if not count or (number and not (number.isdecimal() and int(number) < count)):
+        there = "auto or cpu" if best.type == "cpu" else f"auto, cpu or {best.type}"
+        raise ValueError(f"there is no device {name!r} on this machine; choose {there}")
+    return torch.device(name)
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

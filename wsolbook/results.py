@@ -6,7 +6,6 @@ With them stands where they come from: versions, device and commit, without name
 from __future__ import annotations
 
 import functools
-import json
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+
+from wsolbook.files import read_json
 
 PACKAGES = ("wsolbook", "torch", "torchvision", "numpy", "accelerate")
 
@@ -37,7 +38,7 @@ def load(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder().glob("*.json"))) or "none"
         raise ValueError(f"no results {name!r}; there are: {known}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, "write it again by the command it names")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -92,11 +93,11 @@ def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 @functools.cache
 def commit() -> str | None:
-    """Return the commit of the checkout this package runs from, with `-dirty` when its code was changed."""
+    """Return the commit of the checkout this package runs from, with `-dirty` when code was changed."""
     root = Path(__file__).parents[1]
     try:
         head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--", "wsolbook")
+        changed = _git(root, "status", "--porcelain", "--", "wsolbook", "benchmarks")
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("-dirty" if changed else "")

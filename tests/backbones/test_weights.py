@@ -16,6 +16,7 @@ from torchvision import models
 
 from wsolbook import backbones
 from wsolbook.backbones import build
+from wsolbook.backbones.weights import read_state, write_state
 from wsolbook.data.critters.species import MAIN
 from wsolbook.methods import load, save
 
@@ -131,6 +132,21 @@ def test_wrapped_state_dicts(tmp_path):
     assert torch.equal(model.features[0].weight, state["features.0.weight"])
 
 
+def test_one_altered_byte_of_weights_is_noticed(tmp_path):
+    """Neither format's reader compares checksums; ours, and that of the archive, are."""
+    state = {"w": torch.full((1000,), 7.0)}
+    write_state(tmp_path / "a.safetensors", state, {"format": "wsolbook network 1"})
+    torch.save(state, tmp_path / "a.pth")
+    for name, kind in {"a.safetensors": "safetensors file", "a.pth": "PyTorch state dict"}.items():
+        path = tmp_path / name
+        assert torch.equal(read_state(path)[0]["w"], state["w"])
+        content = bytearray(path.read_bytes())
+        content[content.find(state["w"].numpy().tobytes()) + 1000] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} is not a whole {kind}; download it"):
+            read_state(path)
+
+
 def test_files_that_are_no_weights(tmp_path):
     cases = {
         "a.safetensors": b"not a tensor file",
@@ -149,7 +165,9 @@ def test_files_that_are_no_weights(tmp_path):
     with pytest.raises(ValueError, match=r"list.pth does not hold a state dict"):
         build("tiny", weights=tmp_path / "list.pth")
     torch.save({"f": build}, tmp_path / "code.pth")  # would need to unpickle a function
-    with pytest.raises(ValueError, match=r"code.pth is not a PyTorch state dict"):
+    with pytest.raises(
+        ValueError, match=r"code.pth is not a whole PyTorch state dict, or holds Python objects"
+    ):
         build("tiny", weights=tmp_path / "code.pth")
     with pytest.raises(FileNotFoundError, match=r"none.pth does not exist"):
         build("tiny", weights=tmp_path / "none.pth")

@@ -43,6 +43,7 @@ def test_the_header_says_all(tmp_path, monkeypatch):
         header = file.metadata()
     assert header.pop("format") == "wsolbook network 1"
     assert header.pop("method") == "toy"
+    assert len(header.pop("sha256")) == 64
     assert {key: json.loads(value) for key, value in header.items()} == {
         "settings": {"backbone": "tiny", "classes": 3, "width": 5},
         "names": ["fleur", "été", "花"],

@@ -166,7 +166,7 @@ def build_trunk(
     require_known("backbone", backbone, BACKBONES)
     require_known("padding", padding, get_args(Padding))
     known = BACKBONES[backbone]
-    stride = output_stride or known.strides[0]
+    stride = known.strides[0] if output_stride is None else output_stride
     if stride not in known.strides:
         raise ValueError(f"{backbone} has output stride {' or '.join(map(str, known.strides))}, not {stride}")
     trunk = known.trunk(stride, dilation, cam_classes)

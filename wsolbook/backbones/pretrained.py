@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,10 @@ def load_pretrained(
         OSError: when the file cannot be read, or ImageNet parameters not be downloaded.
     """
     state, header = backbones.read_state(weights) if weights is not None else ({}, {})
+    chosen = output_stride is not None or padding != "symmetric"
     if whole_network(header):
+        if chosen:
+            raise ValueError(f"weights file {weights} says output stride and padding itself; leave them out")
         return _ours(name, str(weights), names)
     if name is None:
         raise ValueError("say which network it is, for example --model resnet50")
@@ -81,12 +85,12 @@ def load_pretrained(
     source = weights if weights is not None else "imagenet"
     network: nn.Module
     if name in WHOLE:
-        stride = output_stride or WHOLE[name]
+        stride = WHOLE[name] if output_stride is None else output_stride
         network = backbones.build(
             name, classes=classes, output_stride=stride, padding=padding, weights=source
         )
     else:
-        if output_stride is not None or padding != "symmetric":
+        if chosen:
             raise ValueError(f"output stride and padding can be chosen for {', '.join(WHOLE)}, not {name}")
         network = _torchvision(name, classes, state, source)
     return Pretrained(name, network.eval(), _named(names, classes), 299 if name == "inception_v3" else 224)
@@ -116,8 +120,10 @@ def _torchvision(
     if source == "imagenet":
         state = imagenet_state(name)
     network = models.get_model(name, num_classes=classes)
+    versioned = OrderedDict(state)
+    versioned._metadata = {"": {"version": network._version}}  # type: ignore[attr-defined]  # MNASNet asks
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(versioned)
     except RuntimeError as error:
         reason = " ".join(str(error).split("\n")[1:2]).strip()
         raise ValueError(f"weights file {source} does not fit {name}: {reason}") from None
@@ -127,9 +133,14 @@ def _torchvision(
 def _classes_of(name: str, state: dict[str, Tensor]) -> int:
     """Return the rows of the last layer of a network in a file; 1,000 if it is not there."""
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):
-        layers = models.get_model(name, **options).named_modules()
-    last = [layer for layer, module in layers if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    try:
+        with torch.device("meta"):
+            network = models.get_model(name, **options)
+    except NotImplementedError:  # RegNet computes its widths by tensors, which needs their values
+        network = models.get_model(name, **options)
+    last = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][
+        -1
+    ]
     return len(state[f"{last}.weight"]) if f"{last}.weight" in state else 1000
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
 from wsolbook.backbones.trunk import Trunk
-from wsolbook.files import atomic
+from wsolbook.files import atomic, decoding, require_undamaged
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 
@@ -35,16 +37,16 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
     if not path.is_file():
         raise FileNotFoundError(f"weights file {path} does not exist")
     if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, "pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"weights file {path} is not a whole safetensors file ({error})") from None
-    try:
+        with (
+            decoding(path, "safetensors file", "download it, or train it, again"),
+            safe_open(path, "pt") as file,
+        ):
+            _require_unaltered(path)
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    with decoding(path, "PyTorch state dict", "download it again, or save model.state_dict() alone"):
+        if zipfile.is_zipfile(path):
+            require_undamaged(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"weights file {path} is not a PyTorch state dict ({reason})") from None
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -64,10 +66,26 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Tensor], heade
     content = serialize(own, dict(header))
     # The library writes metadata in random order; sorted, and padded so that tensors stay aligned to 8 bytes.
     end = 8 + int.from_bytes(content[:8], "little")
-    front = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    entries = json.loads(content[8:end])
+    entries["__metadata__"]["sha256"] = hashlib.sha256(_sorted(entries) + content[end:]).hexdigest()
+    front = _sorted(entries)
     front += b" " * (-len(front) % 8)
     with atomic(path) as temporary:
         temporary.write_bytes(len(front).to_bytes(8, "little") + front + content[end:])
+
+
+def _sorted(entries: dict[str, Any]) -> bytes:
+    return json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _require_unaltered(path: Path) -> None:
+    """Compare the checksum that `write_state` adds, since the format has none; other files lack it."""
+    with path.open("rb") as file:
+        entries = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        if expected := entries.get("__metadata__", {}).pop("sha256", None):
+            found = hashlib.sha256(_sorted(entries))
+            if hashlib.file_digest(file, lambda: found).hexdigest() != expected:
+                raise ValueError("altered")
 
 
 def whole_network(header: Mapping[str, str]) -> bool:

@@ -77,7 +77,7 @@ def find_class(wanted: str, names: Sequence[str], count: int | None = None) -> i
         ValueError: when there is none, or several of the same name; naming it.
     """
     count = len(names) if count is None else count
-    if wanted.lstrip("-").isdecimal():
+    if wanted.removeprefix("-").isdecimal():
         if not 0 <= int(wanted) < count:
             raise ValueError(f"class {wanted} does not exist: the network has classes 0 to {count - 1}")
         return int(wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from wsolbook.data.sampling import load
 from wsolbook.distributed import launched, own_device
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
-from wsolbook.files import write_json
+from wsolbook.files import read_json, write_json
 from wsolbook.training.config import ConfigError
 from wsolbook.types import Localizer, Samples
 
@@ -132,7 +131,7 @@ def _claim(options: WriteMaps) -> None:
     about = {k: v for k, v in asdict(options).items() if k not in free}
     about |= {"weights": options.weights.name, "scales": list(options.scales)}
     note = options.out / "maps.json"
-    if note.is_file() and (before := json.loads(note.read_text(encoding="utf-8"))) != about:
+    if note.is_file() and (before := read_json(note, "choose another folder")) != about:
         changed = ", ".join(k for k in about if before.get(k) != about[k])
         raise ValueError(f"{options.out} holds maps of other options ({changed}); choose another folder")
     write_json(note, about)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wsolbook.data.counters import SEEDS
 from wsolbook.data.sets import Name, open_split
 from wsolbook.types import Samples
 
@@ -29,6 +30,13 @@ class SamplesOptions:
     number: int = 1000
     preset: str = "single"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be."""
+        if self.seed not in SEEDS:
+            raise ValueError(f"seed must be in 0 to {SEEDS[-1]}, got {self.seed}")
+        if self.number < 1:
+            raise ValueError(f"number must be at least 1, got {self.number}")
 
     def open(self, split: str, **view: Any) -> Samples:
         """Open a list of the data set in its evaluation view; critters have only one."""

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from wsolbook.evaluation.picture import Prediction
-from wsolbook.files import atomic
+from wsolbook.files import atomic, decoding
 from wsolbook.maps import normalize
 from wsolbook.types import Samples
 
@@ -89,31 +89,30 @@ def read_maps(path: Path) -> Prediction:
         ValueError: naming the file, when it does not hold maps.
         OSError: when it cannot be read.
     """
-    try:
+    mode = "L"
+    with decoding(path, f"{path.suffix} file of maps", "write it again"), path.open("rb") as file:
         if path.suffix == ".png":
-            with Image.open(path) as image:
-                if image.mode not in ("L", "P", "I", "I;16"):
-                    raise ValueError(f"has mode {image.mode}, a map has one channel")
-                gray = np.asarray(image).astype(np.float32)
-            return Prediction(torch.from_numpy(gray)[None], origin=str(path))
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return Prediction(_maps(content), origin=str(path))
-        with content:
-            classes = content["classes"]
-            values = _maps(content["maps"])
-        if classes.shape != (len(values),) or not np.issubdtype(classes.dtype, np.integer):
-            raise ValueError(f"names {classes.shape} classes for {len(values)} maps")
-        return Prediction(values, torch.from_numpy(classes.astype(np.int64)), origin=str(path))
-    except FileNotFoundError:
-        raise
-    except (ValueError, KeyError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: {str(error) or 'is not a whole file'}") from error
+            with Image.open(file, formats=("PNG",)) as image:
+                mode, content = image.mode, np.asarray(image)
+        else:
+            content = np.load(file, allow_pickle=False)
+        arrays = {"maps": content} if isinstance(content, np.ndarray) else dict(content)
+    if mode not in ("L", "P", "I", "I;16"):
+        raise ValueError(f"{path}: has mode {mode}, a map has one channel")
+    if lacking := {"maps", *(["classes"] if path.suffix == ".npz" else [])} - arrays.keys():
+        raise ValueError(f"{path}: lacks {' and '.join(sorted(lacking))}")
+    values = _maps(path, arrays["maps"])
+    if path.suffix != ".npz":
+        return Prediction(values, origin=str(path))
+    classes = arrays["classes"]
+    if classes.shape != (len(values),) or classes.dtype.kind not in "iu":
+        raise ValueError(f"{path}: names {classes.shape} classes for {len(values)} maps")
+    return Prediction(values, torch.from_numpy(classes.astype(np.int64)), origin=str(path))
 
 
-def _maps(array: np.ndarray) -> Float[Tensor, "k h w"]:
+def _maps(path: Path, array: np.ndarray) -> Float[Tensor, "k h w"]:
     if array.ndim == 2:
         array = array[None]
-    if array.ndim != 3 or 0 in array.shape[1:] or not np.issubdtype(array.dtype, np.number):
-        raise ValueError(f"holds {array.dtype} of shape {array.shape}, maps are numbers of shape (k, h, w)")
+    if array.ndim != 3 or 0 in array.shape[1:] or array.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: holds {array.dtype} of shape {array.shape}, not numbers of (k, h, w)")
     return torch.from_numpy(array.astype(np.float32))

@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from wsolbook.backbones import build, read_state
 from wsolbook.backbones.weights import whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
+from wsolbook.files import decoding
 from wsolbook.methods import gain
 from wsolbook.types import Network
 
 FORMAT = "wsolbook network 1"
 OLD_FORMAT = "wsolbook classifier 1"
+REMEDY = "train it again, or take it from where it came from"
 
 METHODS: dict[str, Callable[..., Network]] = {
     "cam": build,
@@ -93,7 +95,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     method, settings = _described(path, header)
     model = _build(method, settings, f"weights file {path}")
     _fill(model, state, path)
-    model.names = tuple(json.loads(header["names"]))
+    with decoding(path, "network file", REMEDY):
+        model.names = tuple(map(str, json.loads(header["names"])))
     return model
 
 
@@ -136,19 +139,20 @@ def _described(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple
         raise ValueError(
             f"weights file {path} does not say how to build its network; use build(name, weights=...)"
         )
-    settings = json.loads(header["settings"])
+    with decoding(path, "network file", REMEDY):
+        settings, kind = dict(json.loads(header["settings"])), header.get("method")
     if header["format"] == OLD_FORMAT:
-        return "cam", {"backbone": settings.pop("name")} | settings
-    if header["method"] not in METHODS:
+        return "cam", {"backbone": settings.pop("name", None)} | settings
+    if kind not in METHODS:
         known = ", ".join(METHODS)
-        raise ValueError(f"weights file {path} is of the method {header['method']!r}, not one of {known}")
-    return header["method"], settings
+        raise ValueError(f"weights file {path} is of the method {kind!r}, not one of {known}")
+    return kind, settings
 
 
 def _build(method: str, settings: Mapping[str, Any], owner: str) -> Network:
     try:
         return METHODS[method](**settings)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{owner} has settings that {method} does not take ({error})") from None
 
 

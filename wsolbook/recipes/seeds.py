@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from wsolbook.evaluation import Center
+from wsolbook.files import read_json
 from wsolbook.profiles import best_device
 from wsolbook.recipes.on import leads
 from wsolbook.recipes.recipe import Recipe
@@ -80,5 +80,5 @@ def reproduce(
 def _require_commit(folder: Path, commit: str | None) -> None:
     """Raise a ValueError if a run was begun by another commit: one result has one origin."""
     about = folder / "config.json"
-    if about.is_file() and (before := json.loads(about.read_text(encoding="utf-8"))["commit"]) != commit:
+    if about.is_file() and (before := read_json(about, "remove the folder").get("commit")) != commit:
         raise ValueError(f"{folder} was begun at commit {before}, this is {commit}: remove the folder")

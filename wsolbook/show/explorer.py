@@ -73,7 +73,7 @@ class Explorer(AnyWidget):
     def html(self) -> str:
         """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
         state = {name: getattr(self, name) for name in ("content", "threshold", "picture", "map")}
-        text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("</", "<\\/")
+        text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
         return TWIN.format(
             id="explorer-" + hashlib.sha256(text.encode()).hexdigest()[:12], state=text, module=MODULE
         )
@@ -169,6 +169,8 @@ def _data_url(picture: Float[Tensor, "3 h w"]) -> str:
 
 def _to_grid(boxes: Boxes, size: tuple[int, int], grid: tuple[int, int]) -> list[list[int]]:
     """Scale boxes and truncate, as the protocol does with ground truth."""
+    if not torch.isfinite(boxes.float()).all():
+        raise ValueError(f"a box holds NaN or infinity: {boxes.tolist()}")
     scale = torch.tensor([grid[1] / size[1], grid[0] / size[0]] * 2, dtype=torch.float64)
     return [[int(v) for v in box] for box in (boxes.detach().cpu().double() * scale).tolist()]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from wsolbook.files import atomic, decoding
+from wsolbook.files import atomic, decoding, require_undamaged
 
 FORMAT = 1
 KINDS = {
@@ -54,13 +53,10 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: str | torch.devi
     path = Path(path)
     try:
         with decoding(path, "checkpoint", REMEDY):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            state = None if damaged else torch.load(path, map_location=map_location, weights_only=True)
+            require_undamaged(path)
+            state = torch.load(path, map_location=map_location, weights_only=True)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    if damaged:
-        raise CheckpointError(f"{path} is damaged at {damaged}; {REMEDY}")
     if not isinstance(state, dict) or not state.keys() >= KINDS.keys():
         raise CheckpointError(f"{path} is not a checkpoint of a training run; {REMEDY}")
     if state["format"] != FORMAT:

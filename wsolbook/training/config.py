@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from wsolbook.data.counters import SEEDS
 from wsolbook.data.sampling import steps_per_epoch
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
@@ -84,11 +87,14 @@ class TrainConfig:
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
-        found = [
+        found = _not_finite(dataclasses.asdict(self))
+        found += [
             f"{name} must be at least {least}, got {getattr(self, name)}"
             for name, least in _LEAST.items()
             if getattr(self, name) is not None and getattr(self, name) < least
         ]
+        if self.seed not in SEEDS:
+            found.append(f"seed must be in 0 to {SEEDS[-1]}, got {self.seed}")
         if not 0 <= self.ema < 1:
             found.append(f"ema must be in [0, 1), got {self.ema}")
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -113,6 +119,18 @@ _LEAST = {
     "epochs": 1, "steps": 1, "batch_size": 1, "micro_batch": 0, "workers": 0,
     "evaluate_every": 0, "log_every": 1, "checkpoint_every": 0, "keep": 1, "images_every": 0,
 }  # fmt: skip
+
+
+def _not_finite(value: Any, name: str = "") -> list[str]:
+    """Return one sentence for each number of a nested value that is NaN or infinite."""
+    if isinstance(value, dict):
+        each = [_not_finite(v, f"{name}.{k}" if name else str(k)) for k, v in value.items()]
+    elif isinstance(value, list | tuple):
+        each = [_not_finite(v, name) for v in value]
+    else:
+        finite = not isinstance(value, float) or math.isfinite(value)
+        return [] if finite else [f"{name} must be finite, got {value}"]
+    return list(itertools.chain(*each))
 
 
 def plain(config: Any) -> Any:
