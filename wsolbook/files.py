@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -66,6 +67,23 @@ def decoding(path: str | os.PathLike[str], kind: str, remedy: str) -> Iterator[N
         pickled = isinstance(error, pickle.UnpicklingError) or "pickle" in str(error)
         code = ", or holds Python objects, which may run code and are never loaded" * pickled
         raise ValueError(f"{path} is not a whole {kind}{code}; {remedy}") from error
+
+
+def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
+    """Read text in UTF-8, or in UTF-16 where the mark of its byte order says so; the mark is left out.
+
+    Args:
+        path: the file.
+        errors: what to do about bytes that are no UTF-8, as in `bytes.decode`.
+
+    Raises:
+        ValueError: when it is neither; naming file and remedy.
+        OSError: when it cannot be read.
+    """
+    with decoding(path, "text file", "save it as UTF-8"):
+        content = Path(path).read_bytes()
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if wide else "utf-8-sig", errors)
 
 
 def require_undamaged(path: str | os.PathLike[str]) -> None:

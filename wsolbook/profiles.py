@@ -15,13 +15,13 @@ import torch
 from tqdm.auto import tqdm
 
 from wsolbook import results
-from wsolbook.data.counters import SEEDS
 
 if TYPE_CHECKING:
     from wsolbook.training.config import TrainConfig
 
 Profile = Literal["book", "real", "full"]
 T = TypeVar("T")
+SEEDS = range(2**32)  # those that counters tell apart and every library takes
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 
@@ -71,6 +72,13 @@ def test_some_photographs_of_many_cannot_be_used(tmp_path, weights, capsys):
         (["--classes", "top2", "-o", "out.png"], "out.png is one picture, but several maps are asked for"),
         (["--method", "cam", "grad-cam", "-o", "out.png"], "out.png is one picture"),
         (["--names", "none.txt"], "none.txt"),
+        (["--names", "photo.png"], "photo.png is not a whole text file; save it as UTF-8"),
+        (["--classes", "top0"], "no class is called 'top0'"),
+        (["--classes", "²"], "no class is called '²'"),
+        (["--output-stride", "0"], "says output stride and padding itself; leave them out"),
+        (["--device", "banana"], "there is no device 'banana' on this machine; choose auto"),
+        (["--device", "cpu:1"], "there is no device 'cpu:1' on this machine"),
+        (["--device", "meta"], "there is no device 'meta' on this machine"),
     ],
 )
 def test_wrong_options(arguments, message, photo, weights, tmp_path, capsys, monkeypatch):
@@ -148,3 +156,31 @@ def test_folder_without_permission(photo, weights, tmp_path, capsys):
     locked.mkdir(mode=0o555)
     assert "no permission" in refused(capsys, photo, "-o", locked / "x.png", weights=weights)
     assert list(locked.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_refused(photo, weights, capsys, monkeypatch):
+    monkeypatch.setattr("wsolbook.profiles.best_device", lambda: torch.device("cpu"))
+    said = refused(capsys, photo, "--device", "cuda", weights=weights)
+    assert said == "wsolbook: there is no device 'cuda' on this machine; choose auto or cpu"
+
+
+def test_a_folder_may_have_a_dot_and_a_picture_capitals(photo, weights, tmp_path):
+    assert run(photo, "-o", tmp_path / "run1.5", weights=weights) == 0
+    assert (tmp_path / "run1.5" / "index.html").is_file()
+    assert run(photo, "-o", tmp_path / "map.PNG", weights=weights) == 0
+    with Image.open(tmp_path / "map.PNG") as drawn:
+        assert drawn.format == "PNG"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_names_are_read_as_editors_save_them(photo, weights, tmp_path, encoding):
+    (tmp_path / "names.txt").write_bytes("蛙\nb\nc\nd\ne\n\n".encode(encoding))
+    arguments = ["--names", tmp_path / "names.txt", "--classes", "蛙", "-o", tmp_path / "map.png"]
+    assert run(photo, *arguments, weights=weights) == 0
+    assert json.loads((tmp_path / "map.json").read_text(encoding="utf-8"))["class_name"] == "蛙"
+
+
+def test_a_list_of_photographs_may_begin_with_a_mark(photo, weights, tmp_path):
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "list.txt").write_bytes(f"{photo}\n".encode(encoding))
+        assert run(tmp_path / "list.txt", "-o", tmp_path / encoding, weights=weights) == 0

@@ -21,9 +21,10 @@ import tyro
 from wsolbook.backbones.pretrained import load_pretrained
 from wsolbook.cam.classes import best
 from wsolbook.cam.photograph import EXPLAINERS, SHARE, Explainer, method_for, takes_layer
+from wsolbook.data.images import SUFFIXES
 from wsolbook.data.photos import find_photos, read_photo
-from wsolbook.files import atomic, write_json
-from wsolbook.profiles import best_device, progress
+from wsolbook.files import atomic, read_text, write_json
+from wsolbook.profiles import device_named, progress
 from wsolbook.show.collection import JOURNAL, Collection, facts, write_photo
 from wsolbook.show.photographs import draw
 
@@ -81,7 +82,7 @@ def explain(options: Explain) -> int:
     """
     photos = find_photos(options.photos, skip=JOURNAL)
     _check(options, photos)
-    names = options.names.read_text(encoding="utf-8").splitlines() if options.names else None
+    names = read_text(options.names).rstrip().splitlines() if options.names else None
     trained = load_pretrained(
         options.model,
         options.weights,
@@ -92,9 +93,9 @@ def explain(options: Explain) -> int:
     methods = options.method or (method_for(trained.network),)
     if options.layer and not any(map(takes_layer, methods)):
         raise ValueError(f"{' and '.join(methods)} does not let one choose a layer; leave out --layer")
-    trained.network.to(best_device() if options.device == "auto" else torch.device(options.device))
+    trained.network.to(device_named(options.device))
     explainer = Explainer(trained, methods, options.classes, options.layer)
-    if options.out.suffix:
+    if _is_picture(options.out):
         return _one(photos[0], explainer, options)
     return _many(photos, explainer, options)
 
@@ -182,18 +183,24 @@ def _check(options: Explain, photos: Sequence[Path]) -> None:
     for name, value in (("batch-size", options.batch_size), ("workers", options.workers)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    if options.out.suffix not in ("", ".png"):
+    device_named(options.device)
+    if options.out.suffix.lower() in SUFFIXES and options.out.suffix.lower() != ".png":
         raise ValueError(f"{options.out} must be a folder, or end in .png for a single map")
     several = len(photos) > 1 or len(options.method) > 1 or len(options.classes) > 1
-    if options.out.suffix and (several or best(options.classes[0]) > 1):
+    if _is_picture(options.out) and (several or best(options.classes[0]) > 1):
         raise ValueError(f"{options.out} is one picture, but several maps are asked for; name a folder")
     if options.out.exists() and any(options.out.samefile(photo) for photo in photos if photo.exists()):
         raise ValueError(f"{options.out} is the photograph itself; name another file")
     _require_writable(options.out)
 
 
+def _is_picture(out: Path) -> bool:
+    """Tell whether the output is one picture, not a folder, which may have a dot in its name."""
+    return out.suffix.lower() == ".png" and not out.is_dir()
+
+
 def _require_writable(target: Path) -> None:
-    place = target if not target.suffix else target.parent
+    place = target.parent if _is_picture(target) else target
     while not place.exists():
         place = place.parent
     if not place.is_dir():

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from wsolbook.data.counters import SEEDS
 from wsolbook.data.sets import Name, open_split
+from wsolbook.profiles import SEEDS
 from wsolbook.types import Samples
 
 

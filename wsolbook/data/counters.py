@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 _LOW = 0xFFFFFFFF
-SEEDS = range(_LOW + 1)  # what `keys` tells apart, and every library takes
 
 
 def seed_of(*numbers: int) -> int:

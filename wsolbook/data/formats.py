@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+from wsolbook.files import read_text
+
 
 class Annotated(NamedTuple):
     """One annotated object.
@@ -30,7 +32,7 @@ class Annotation(NamedTuple):
 
 def read_lines(path: Path) -> list[str]:
     """Return the non-empty lines of a list, without blanks around them; the last may lack its newline."""
-    return [line for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()) if line]
+    return [line for line in map(str.strip, read_text(path).splitlines()) if line]
 
 
 def read_table(path: Path, *widths: int, separator: str | None = None) -> list[list[str]]:

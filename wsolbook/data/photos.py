@@ -15,6 +15,7 @@ from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from wsolbook.data.images import SUFFIXES, full_size, read_image
 from wsolbook.data.transforms import to_network
+from wsolbook.files import read_text
 
 LEAST_SIDE = 8
 LONGEST = 40  # times the short side; the resized photograph would not fit into memory for ever
@@ -112,11 +113,7 @@ def find_photos(places: Sequence[Path], skip: str = "") -> list[Path]:
         elif not place.is_file():
             raise ValueError(f"{place} is neither a file nor a folder")
         elif place.suffix == ".txt":
-            inside = [
-                Path(line)
-                for line in place.read_text("utf-8", "surrogateescape").splitlines()
-                if line.strip()
-            ]
+            inside = [Path(line) for line in read_text(place, "surrogateescape").splitlines() if line.strip()]
             if not inside:
                 raise ValueError(f"list {place} names no pictures; it needs a path a line")
         else:

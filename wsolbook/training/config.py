@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import torch
 
-from wsolbook.data.counters import SEEDS
 from wsolbook.data.sampling import steps_per_epoch
+from wsolbook.profiles import SEEDS
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
 
