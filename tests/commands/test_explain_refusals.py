@@ -128,6 +128,29 @@ def test_no_photographs(tmp_path, weights, capsys):
     assert "pipe.png is neither a file nor a folder" in message
 
 
+def test_names_that_lead_nowhere_end_nothing(tmp_path, weights, capsys):
+    good = [tmp_path / "a.png", tmp_path / "b.png"]
+    for each in good:
+        picture().save(each)
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = ["", tmp_path / ("x" * 300 + ".png"), tmp_path / "pipe.png", tmp_path / "none.png"]
+    for _ in range(2):  # the second time into a folder that exists
+        assert run(good[0], *bad, good[1], "-o", tmp_path / "out", weights=weights) == 1
+        *lines, last = [
+            line for line in capsys.readouterr().err.splitlines() if line.startswith("wsolbook: ")
+        ]
+        assert last == "wsolbook: 4 of 6 photos could not be read"
+        for line, said in zip(
+            lines,
+            ["(empty path) does", "File name too long", "neither a file nor", "none.png does"],
+            strict=True,
+        ):
+            assert said in line
+    assert sorted(p.stem for p in (tmp_path / "out" / "photos").iterdir()) == ["a", "b"]
+    message = refused(capsys, "", tmp_path / "none.png", weights=weights)
+    assert message == "wsolbook: (empty path) does not exist, nor does any of 1 others"
+
+
 def test_places_that_cannot_be_written(photo, weights, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("a file where a folder should be")
     message = refused(capsys, photo, "-o", tmp_path / "file" / "out.png", weights=weights)

@@ -73,6 +73,34 @@ def test_a_split_value_that_is_neither_train_nor_test(cub_tree):
         CUB(cub_tree, "test")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("image_class_labels.txt", "1 1\n2 two\n3 2\n", "line 2: invalid literal"),
+        ("bounding_boxes.txt", "1 1 1 2 2\n2 1 1 2 2\n3 1 nan 2 2\n", "line 3: nan is no finite number"),
+        ("images.txt", "1 a.jpg\n2 b.jpg\n1 c.jpg\n", "line 3: 1 comes twice"),
+        ("classes.txt", "1 a\0b\n2 c\n", "it holds zeros"),
+    ],
+)
+def test_a_list_that_cannot_be_right_is_named(cub_tree, name, text, said):
+    write(cub_tree / name, text)
+    with pytest.raises(ValueError, match=f"{name}.*{said}"):
+        CUB(cub_tree)
+
+
+def test_lists_in_other_encodings(cub_tree):
+    text = (cub_tree / "images.txt").read_text()
+    for encoding in ("utf-8-sig", "utf-16"):
+        (cub_tree / "images.txt").write_text(text, encoding=encoding)
+        assert CUB(cub_tree, "test").ids == ["2", "3"]
+    (cub_tree / "images.txt").write_text(text, encoding="utf-16-le")  # without a mark
+    with pytest.raises(ValueError, match=r"images\.txt: not text, or damaged"):
+        CUB(cub_tree, "test")
+    (cub_tree / "images.txt").write_text(text + "é", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"images\.txt is not a whole text file; save it as UTF-8"):
+        CUB(cub_tree, "test")
+
+
 def test_unknown_options(cub_tree):
     for wrong in ({"split": "val"}, {"masks": 2.0}, {"augment": "x"}, {"size": 0}):
         with pytest.raises(ValueError, match="must be"):

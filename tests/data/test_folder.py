@@ -80,3 +80,10 @@ def test_one_pixel_is_refused(tmp_path):
     picture(tmp_path / "x" / "dot.png", 1, 1)
     with pytest.raises(ValueError, match=r"dot\.png: 1x1 pixels; each side needs at least 2"):
         Folder(tmp_path).batch([0])
+
+
+def test_what_a_data_set_has_not_is_said(animals):
+    data = Folder(animals)
+    for ask, lacking in ((data.boxes, "boxes"), (data.box_classes, "boxes"), (data.mask, "masks")):
+        with pytest.raises(ValueError, match=f"Folder has no {lacking}"):
+            ask(0)

@@ -96,3 +96,17 @@ def test_a_stranger_in_the_list_is_named(ilsvrc_tree):
     write(ilsvrc_tree / "ImageSets" / "CLS-LOC" / "train_cls.txt", "n77/n77_1 1\n")
     with pytest.raises(ValueError, match="n77 in the list is not one of the 3 classes"):
         ILSVRC(ilsvrc_tree, "train")
+
+
+def test_lists_of_other_things_are_named(ilsvrc_tree, tmp_path):
+    with pytest.raises(ValueError, match=r"black\.txt: '-1' is not a whole number"):
+        ILSVRC(ilsvrc_tree, "val", blacklist=write(tmp_path / "black.txt", "-1\n"))
+    write(ilsvrc_tree / "ImageSets" / "CLS-LOC" / "val.txt", "tench 1\n")
+    boxes = ilsvrc_tree / "Annotations" / "CLS-LOC" / "val"
+    (boxes / "ILSVRC2012_val_00000001.xml").rename(boxes / "tench.xml")
+    with pytest.raises(ValueError, match="'tench' in the list is not the name of a validation picture"):
+        ILSVRC(ilsvrc_tree, "val", blacklist=write(tmp_path / "black.txt", "1\n"))
+    (tmp_path / "data").mkdir()
+    scipy.io.savemat(tmp_path / "data" / "meta.mat", {"other": np.zeros(3)})
+    with pytest.raises(OSError, match=r"meta\.mat: holds no table"):
+        read_classes(tmp_path)

@@ -1,3 +1,4 @@
+import os
 import struct
 import warnings
 import zlib
@@ -67,6 +68,14 @@ def test_exif_orientation_as_pillow_turns_it(tmp_path, orientation, suffix):
     assert full_size(read) == expected.size
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 6.5, -6.0])
+def test_an_orientation_that_is_no_whole_number_turns_nothing(tmp_path, value):
+    tag = struct.pack("<HHIf", 0x0112, 11, 1, value)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4)
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == (8, 4)
+
+
 def test_broken_exif_is_not_an_error(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "e.jpg", exif=b"Exif\x00\x00broken")
     assert read_image(tmp_path / "e.jpg").size == (8, 8)
@@ -105,6 +114,30 @@ def test_every_flipped_bit_of_a_png_is_refused(tmp_path, read):
             read(path)
 
 
+def test_zeros_in_place_of_the_tail_of_a_jpeg_are_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "a.jpg"
+    thumbnail = b"Exif\0\0" + b"\xff\xd8 a small one inside \xff\xd9"
+    for progressive in (False, True):
+        Image.fromarray(noise).save(path, progressive=progressive, exif=thumbnail)
+        whole = path.read_bytes()
+        for kept in range(whole.rindex(b"\xff\xda") + 20, len(whole), 97):
+            path.write_bytes(whole[:kept] + bytes(len(whole) - kept))
+            with pytest.raises(OSError, match=r"a\.jpg: damaged"):
+                read_image(path)
+
+
+def test_what_follows_the_end_of_a_jpeg_is_no_damage(tmp_path):
+    """A film behind the picture, as some telephones write it, may hold any marker."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "a.jpg"
+    for progressive in (False, True):
+        Image.fromarray(noise).save(path, progressive=progressive)
+        expected = pixels(read_image(path))
+        path.write_bytes(path.read_bytes() + b"film \xff\xda\xff\xd8 film \0")
+        assert (pixels(read_image(path)) == expected).all()
+
+
 def test_a_format_that_needs_another_program_is_not_opened(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
@@ -115,8 +148,16 @@ def test_a_format_that_needs_another_program_is_not_opened(tmp_path):
 def test_missing_file_and_folder_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.jpg"):
         read_image(tmp_path / "nothing.jpg")
-    with pytest.raises(OSError, match=tmp_path.name):
+    with pytest.raises(OSError, match=rf"{tmp_path.name} is a folder"):
         read_image(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    for read in (read_image, read_mask, read_gray):
+        with pytest.raises(OSError, match=r"a\.jpg is neither a file nor a folder"):
+            read(tmp_path / "a.jpg")
 
 
 def test_text_is_not_an_image(tmp_path):

@@ -120,6 +120,20 @@ def test_every_bad_annotation_is_named(voc_tree):
         VOC(voc_tree)
 
 
+def test_a_bad_annotation_is_skipped_like_a_bad_picture(voc_tree, caplog):
+    write(voc_tree / "Annotations" / "2007_000001.xml", xml((40, 20), [("cat", ("inf", 1, 2, 3), "")]))
+    data = VOC(voc_tree, on_error="skip", size=8)
+    for epoch in (None, 0):
+        assert data.batch([0, 1], epoch).index.tolist() == [1]
+    assert "2007_000001.xml: damaged annotation (inf is no finite number)" in caplog.text
+
+
+def test_a_box_whose_corners_are_exchanged_is_refused(voc_tree):
+    write(voc_tree / "Annotations" / "2007_000001.xml", xml((40, 20), [("cat", (9, 9, 5, 12), "")]))
+    with pytest.raises(ValueError, match=r"2007_000001\.jpg: an impossible box among \[\[8, 8, 4, 11\]\]"):
+        VOC(voc_tree).batch([0])
+
+
 def test_a_mask_folder_that_is_gone(voc_tree):
     (voc_tree / "SegmentationClass").rename(voc_tree / "gone")
     with pytest.raises(FileNotFoundError, match=r"masks not found: .*SegmentationClass is not a folder"):

@@ -71,6 +71,24 @@ def test_missing_label_and_impossible_box(split):
         read_metadata(split)
 
 
+def test_what_cannot_be_a_list_is_named(split):
+    write(split / "localization.txt", BOXES + "\na/1.jpg,a/1_m.png,")
+    with pytest.raises(ValueError, match=r"1 images lack a localization, the first is b/2\.jpg"):
+        read_metadata(split)  # masks of some and boxes of all
+    for label, said in (("-1", "-1 is no class"), ("1e3", "invalid literal"), ("9" * 9, "is no class")):
+        write(split / "class_labels.txt", f"b/2.jpg,{label}\na/1.jpg,0")
+        with pytest.raises(ValueError, match=rf"class_labels\.txt, line 1: .*{said}"):
+            read_metadata(split)
+    write(split / "class_labels.txt", "b/2.jpg,1\na/1.jpg,0")
+    write(split / "localization.txt", "b/2.jpg,0,0,9,x\na/1.jpg,4,2,12,6")
+    with pytest.raises(ValueError, match=r"localization\.txt: the box of b/2\.jpg: invalid literal"):
+        read_metadata(split)
+    write(split / "localization.txt", BOXES)
+    write(split / "image_ids.txt", "b/2.jpg\nb/2.jpg")
+    with pytest.raises(ValueError, match=r"image_ids\.txt: names 1 images twice"):
+        read_metadata(split)
+
+
 def test_boxes_in_the_protocol_s_geometry(split):
     data = WSOLEvaluation(split, split.parent / "images", size=100)
     batch = data.batch([0, 1])

@@ -83,7 +83,24 @@ def test_what_is_no_map_is_named(tmp_path):
         "nameless.npz": "classes",
         "odd.npz": r"names \(1,\) classes for 2 maps",
         "cut.npy": "is not a whole .npy file of maps; write it again",
-        "text.png": "is not a whole .png file of maps; write it again",
+        "text.png": "not an image",
     }.items():
-        with pytest.raises(ValueError, match=f"{name}:? .*{message}"):
+        with pytest.raises((ValueError, OSError), match=f"{name}:? .*{message}"):
             read_maps(tmp_path / name)
+
+
+def test_a_flipped_bit_in_a_picture_of_a_map_is_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    damaged = bytearray((tmp_path / "a.png").read_bytes())
+    damaged[200] ^= 4
+    (tmp_path / "a.png").write_bytes(damaged)
+    with pytest.raises(OSError, match=r"a\.png: damaged"):
+        read_maps(tmp_path / "a.png")
+
+
+def test_a_picture_that_needs_another_program_is_not_opened(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png: not an image"):
+        read_maps(tmp_path / "a.png")

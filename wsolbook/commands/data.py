@@ -24,14 +24,18 @@ class Download:
         name: which one; ilsvrc2012 needs an account and is only checked.
         root: folder for archives and pictures.
         unpack: unpack what was fetched.
+        limit: GB that each archive may unpack to; by default a hundred times its own size, at least 1.
     """
 
     name: tyro.conf.Positional[Literal["voc2012", "sbd", "cub", "ilsvrc2012"]]
     root: Path = Path("data")
     unpack: bool = True
+    limit: float | None = None
 
     def run(self) -> int:
         """Fetch, check, unpack."""
+        if self.limit is not None and not self.limit > 0:
+            raise ValueError(f"limit must be positive, got {self.limit}")
         for archive in download.MANIFESTS[self.name]:
             if archive.provides and (self.root / archive.provides).exists():
                 print(f"{archive.name}: {self.root / archive.provides} is there already")
@@ -39,7 +43,7 @@ class Download:
             path = download.fetch(archive, self.root)
             print(f"{path}: {archive.size:,} bytes, {archive.digest.split(':')[0]} as in the manifest")
             if self.unpack and archive.provides:
-                extract(path, self.root)
+                extract(path, self.root, None if self.limit is None else int(self.limit * 1e9))
                 print(f"{self.root / archive.provides}: unpacked")
         return 0
 
@@ -99,7 +103,9 @@ class Verify(Split):
     def run(self) -> int:
         """Look at every file."""
         expected = None if self.subset else COUNTS.get(self.name, {}).get(self.split)
-        seen = verify(open_split(self.name, self.root, self.split), expected, self.processes)
+        # Bad annotations are to be named one by one, beside the bad pictures.
+        samples = open_split(self.name, self.root, self.split, on_error="skip")
+        seen = verify(samples, expected, self.processes)
         print(
             *seen.problems,
             f"{seen.checked:,} pictures, {seen.boxes:,} boxes, {seen.masks:,} masks, "

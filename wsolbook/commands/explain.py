@@ -58,7 +58,7 @@ class Explain:
         workers: threads that read and write while the network runs.
     """
 
-    photos: tyro.conf.Positional[tuple[Path, ...]]
+    photos: tyro.conf.Positional[tuple[str, ...]]
     model: str | None = None
     weights: Path | None = None
     method: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ def _check(options: Explain, photos: Sequence[Path]) -> None:
     several = len(photos) > 1 or len(options.method) > 1 or len(options.classes) > 1
     if _is_picture(options.out) and (several or best(options.classes[0]) > 1):
         raise ValueError(f"{options.out} is one picture, but several maps are asked for; name a folder")
-    if options.out.exists() and any(options.out.samefile(photo) for photo in photos if photo.exists()):
+    if options.out.exists() and any(options.out.samefile(photo) for photo in photos if os.path.exists(photo)):
         raise ValueError(f"{options.out} is the photograph itself; name another file")
     _require_writable(options.out)
 

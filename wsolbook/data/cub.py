@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.formats import read_table
+from wsolbook.data.formats import finite, read_keyed
 from wsolbook.data.images import read_mask
 from wsolbook.data.pictures import Loading, Pictures, find_root
 
@@ -51,26 +51,26 @@ class CUB(Pictures):
         if masks is not None and not 0 < masks <= 1:
             raise ValueError(f"masks must be a share of annotators in (0, 1], got {masks}")
         self.root = find_root(root, ("CUB_200_2011",), LISTS, "CUB-200-2011")
-        self.classes = tuple(name for _, name in read_table(self.root / "classes.txt", 2))
+        self.classes = tuple(name for [name] in read_keyed(self.root / "classes.txt", 1, str).values())
         self.share = masks
         self.has_masks = masks is not None
-        names = dict(read_table(self.root / "images.txt", 2))
-        labels = {key: int(label) - 1 for key, label in read_table(self.root / "image_class_labels.txt", 2)}
-        boxes = {key: list(map(float, box)) for key, *box in read_table(self.root / "bounding_boxes.txt", 5)}
-        splits = dict(read_table(self.root / "train_test_split.txt", 2))
+        names = read_keyed(self.root / "images.txt", 1, str)
+        labels = read_keyed(self.root / "image_class_labels.txt", 1, int)
+        boxes = read_keyed(self.root / "bounding_boxes.txt", 4, finite)
+        splits = read_keyed(self.root / "train_test_split.txt", 1, str)
         if not names.keys() == labels.keys() == boxes.keys() == splits.keys():
             raise ValueError(f"{self.root}: the lists {', '.join(LISTS)} do not name the same images")
-        if not all(0 <= label < len(self.classes) for label in labels.values()):
+        if not all(1 <= label <= len(self.classes) for [label] in labels.values()):
             raise ValueError(
                 f"{self.root / 'image_class_labels.txt'}: a class that classes.txt does not name"
             )
-        if strangers := set(splits.values()) - {"0", "1"}:
+        if strangers := {value for [value] in splits.values()} - {"0", "1"}:
             raise ValueError(
                 f"{self.root / 'train_test_split.txt'}: 1 is train, 0 is test, nothing is {min(strangers)}"
             )
-        self.ids = [key for key in names if (splits[key] == "1") == (split == "train")]
-        self.names = [names[key] for key in self.ids]
-        self.numbers = torch.tensor([labels[key] for key in self.ids], dtype=torch.long)
+        self.ids = [key for key in names if splits[key] == [str(int(split == "train"))]]
+        self.names = [names[key][0] for key in self.ids]
+        self.numbers = torch.tensor([labels[key][0] - 1 for key in self.ids], dtype=torch.long)
         self.rectangles = torch.tensor([boxes[key] for key in self.ids], dtype=torch.float64).reshape(-1, 4)
         super().__init__(**options)
 

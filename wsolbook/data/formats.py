@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 from wsolbook.files import read_text
+
+T = TypeVar("T")
 
 
 class Annotated(NamedTuple):
@@ -31,8 +35,15 @@ class Annotation(NamedTuple):
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the non-empty lines of a list, without blanks around them; the last may lack its newline."""
-    return [line for line in map(str.strip, read_text(path).splitlines()) if line]
+    """Return the non-empty lines of a list, without blanks around them; the last may lack its newline.
+
+    Raises:
+        OSError: when the file is missing.
+        ValueError: when it is not text; naming it.
+    """
+    if "\0" in (text := read_text(path)):
+        raise ValueError(f"{path}: not text, or damaged: it holds zeros")
+    return [line for line in map(str.strip, text.splitlines()) if line]
 
 
 def read_table(path: Path, *widths: int, separator: str | None = None) -> list[list[str]]:
@@ -51,6 +62,34 @@ def read_table(path: Path, *widths: int, separator: str | None = None) -> list[l
     return rows
 
 
+def read_keyed(
+    path: Path, fields: int, kind: Callable[[str], T], separator: str | None = None
+) -> dict[str, list[T]]:
+    """Return the other `fields` of each line by its first one, each turned into `kind`.
+
+    Raises:
+        OSError: when the file is missing.
+        ValueError: naming file and line, when a line has another number of fields, repeats a first one, or
+            holds what `kind` refuses.
+    """
+    found: dict[str, list[T]] = {}
+    for number, (key, *rest) in enumerate(read_table(path, fields + 1, separator=separator), 1):
+        if key in found:
+            raise ValueError(f"{path}, line {number}: {key} comes twice")
+        try:
+            found[key] = [kind(field) for field in rest]
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+    return found
+
+
+def finite(text: str) -> float:
+    """Return a number that is neither infinite nor NaN; raise a ValueError when it is not one."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
 def read_voc(path: Path) -> Annotation:
     """Read the annotation file of VOC or ILSVRC; nested `part` elements are not objects.
 
@@ -59,6 +98,8 @@ def read_voc(path: Path) -> Annotation:
     """
     try:
         tree = ElementTree.parse(path).getroot()
+        if tree.tag != "annotation":
+            raise ValueError(f"it is <{tree.tag}>, not <annotation>")
         width, height = (int(tree.findtext(f"size/{side}", "0")) for side in ("width", "height"))
         return Annotation((width, height), [_voc_object(entry) for entry in tree.findall("object")])
     except (ElementTree.ParseError, ValueError) as error:
@@ -70,7 +111,7 @@ def _voc_object(entry: ElementTree.Element) -> Annotated:
     if name is None or box is None:
         raise ValueError("an object lacks name or bndbox")
     # A few files carry fractions.
-    x0, y0, x1, y1 = (round(float(box.findtext(side, "nan"))) for side in ("xmin", "ymin", "xmax", "ymax"))
+    x0, y0, x1, y1 = (round(finite(box.findtext(side, "nan"))) for side in ("xmin", "ymin", "xmax", "ymax"))
     return Annotated(name.strip(), (x0, y0, x1, y1), entry.findtext("difficult", "0").strip() == "1")
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from wsolbook.data.formats import read_lines, read_mat, read_voc
-from wsolbook.data.pictures import Loading, Pictures, clip, find_root
+from wsolbook.data.pictures import Loading, Pictures, clip, find_root, read_each
 
 log = logging.getLogger("wsolbook.data")
 COUNTS = {"train": 1_281_167, "val": 50_000, "test": 100_000}
@@ -54,8 +54,13 @@ def read_meta(path: Path) -> list[str]:
     Raises:
         OSError: when the file is missing or damaged, naming it; without scipy.
     """
-    table = read_mat(path)["synsets"]
-    leaves = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table if int(row["num_children"]) == 0}
+    try:
+        table = read_mat(path)["synsets"]
+        leaves = {
+            int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table if not int(row["num_children"])
+        }
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise OSError(f"{path}: holds no table synsets of WordNet ids") from error
     if sorted(leaves) != list(range(1, len(leaves) + 1)):
         raise OSError(f"{path}: ILSVRC2012_ID does not count from 1 to {len(leaves)}")
     return [leaves[number] for number in sorted(leaves)]
@@ -102,7 +107,9 @@ class ILSVRC(Pictures):
         listed = self.root / "ImageSets" / "CLS-LOC" / f"{LISTS[split]}.txt"
         # One array of bytes: a list of 1.3 million strings would be copied by every loader process.
         self.ids = np.array([line.split()[0] for line in read_lines(listed)], dtype=np.bytes_)
-        self.numbers = self._val_numbers() if split == "val" else self._train_numbers()
+        self.bad: dict[int, str] = {}
+        skip = options.get("on_error") == "skip"
+        self.numbers = self._val_numbers(skip) if split == "val" else self._train_numbers()
         self.blacklisted = self._blacklist(blacklist)
         super().__init__(**options)
 
@@ -115,6 +122,8 @@ class ILSVRC(Pictures):
 
     def labels(self, index: int) -> Int[Tensor, " k"]:
         """Return the class of picture `index`, in the order of sorted WordNet ids."""
+        if index in self.bad:
+            raise OSError(self.bad[index])
         return self.numbers[index : index + 1]
 
     def boxes(self, index: int) -> Int[Tensor, "k 4"]:
@@ -130,6 +139,8 @@ class ILSVRC(Pictures):
         """Return the class of each box."""
         annotation = self._annotation(index)
         names = [each.name for each in read_voc(annotation).objects]
+        if not names:
+            raise ValueError(f"{annotation}: holds no object")
         if strangers := set(names) - self.places.keys():
             raise ValueError(
                 f"{annotation}: {min(strangers)!r} is not one of the {len(self.classes)} classes"
@@ -147,12 +158,13 @@ class ILSVRC(Pictures):
             raise ValueError(f"{strangers[0].decode()} in the list is not one of the {len(wnids)} classes")
         return torch.from_numpy(places)
 
-    def _val_numbers(self) -> Int[Tensor, " n"]:
+    def _val_numbers(self, skip: bool) -> Int[Tensor, " n"]:
         """Return the classes from the devkit's ground truth if it is there, else from the annotations."""
         truth = _devkit_file(self.root, "ILSVRC2012_validation_ground_truth.txt")
         if truth is None:
-            return torch.stack([self.box_classes(i)[0] for i in range(len(self.ids))])
-        numbers = torch.tensor([int(line) for line in read_lines(truth)])
+            good, self.bad = read_each(self.box_classes, len(self.ids), skip)
+            return torch.tensor([int(good[i][0]) if i in good else -1 for i in range(len(self.ids))])
+        numbers = _numbers(truth)
         # Line k of the ground truth is picture k, whatever the order of the list.
         chosen = self._picture_numbers() - 1
         if int(chosen.max()) >= len(numbers):
@@ -166,17 +178,25 @@ class ILSVRC(Pictures):
     def _blacklist(self, path: str | Path | None) -> Bool[Tensor, " n"]:
         if path is None:
             return torch.zeros(len(self.ids), dtype=torch.bool)
-        listed, pictures = (
-            torch.tensor([int(line) for line in read_lines(Path(path))]),
-            self._picture_numbers(),
-        )
+        listed, pictures = _numbers(Path(path)), self._picture_numbers()
         if len(strangers := listed[~torch.isin(listed, pictures)]):
             raise ValueError(f"{path}: {int(strangers[0])} is not the number of a validation picture")
         return torch.isin(pictures, listed)
 
     def _picture_numbers(self) -> Int[Tensor, " n"]:
         """Return what a validation picture is called: ILSVRC2012_val_00000042 is 42."""
-        return torch.tensor([int(name.rsplit(b"_", 1)[1]) for name in self.ids.tolist()])
+        names = [name.decode() for name in self.ids.tolist()]
+        if strangers := [name for name in names if not name.rpartition("_")[2].isdecimal()]:
+            raise ValueError(f"{strangers[0]!r} in the list is not the name of a validation picture")
+        return torch.tensor([int(name.rpartition("_")[2]) for name in names])
+
+
+def _numbers(path: Path) -> Int[Tensor, " n"]:
+    """Read a list of whole numbers, one a line."""
+    lines = read_lines(path)
+    if strangers := [line for line in lines if not line.isdecimal()]:
+        raise ValueError(f"{path}: {strangers[0]!r} is not a whole number")
+    return torch.tensor([int(line) for line in lines], dtype=torch.long)
 
 
 def _devkit_file(root: Path, name: str) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +26,8 @@ MAX_PIXELS = 178_956_970
 # JPEGs above this many pixels are decoded smaller where the caller allows it (see `needed`).
 LARGE = 40_000_000
 
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # of a JPEG, apart from those inside compressed data
+END = b"\xd9"
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,6 +93,19 @@ def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
         return torch.from_numpy(np.array(image, dtype=np.uint8))
 
 
+def read_levels(path: str | Path) -> Float[Tensor, "h w"]:
+    """Read a picture of one channel as the numbers it stores, 8 or 16 bits.
+
+    Raises:
+        OSError: when the file is missing, not an image, damaged or truncated; naming it.
+        ValueError: when it has more channels.
+    """
+    with _opened(path) as image:
+        if image.mode not in ("L", "P", "I", "I;16"):
+            raise _Unusable(f"has mode {image.mode}, a map has one channel")
+        return torch.from_numpy(np.array(image).astype(np.float32))
+
+
 def read_gray(path: str | Path) -> UInt8[Tensor, "h w"]:
     """Read any picture as gray, 0 black to 255 white, without regard to transparency.
 
@@ -106,12 +123,19 @@ class _Unusable(Exception):
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Open a picture; whatever a decoder raises becomes an OSError or a ValueError that names the file."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if not path.is_file():  # a named pipe would never end
+        raise OSError(f"{path} is {'a folder' if path.is_dir() else 'neither a file nor a folder'}")
     try:
         with warnings.catch_warnings():
             # Pillow warns at half of MAX_PIXELS, which is allowed, and about broken EXIF, which is harmless.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 if image.format != "PNG":
+                    if image.format in ("JPEG", "MPO") and not _ends(path):
+                        raise SyntaxError("its end is missing")
                     yield image
                     return
                 image.verify()  # the checksums: a decoder can miss a flipped bit, and this closes the file
@@ -129,13 +153,29 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise OSError(f"{path}: damaged or truncated image ({error})") from error
 
 
+def _ends(path: Path) -> bool:
+    """Say whether a JPEG has its end mark: where zeros took the place of its tail, a decoder makes it up."""
+    with path.open("rb") as file:
+        file.seek(-2, os.SEEK_END)
+        if file.read() == b"\xff" + END:
+            return True
+        file.seek(0)
+        data = file.read()
+    place = 2
+    while found := MARKER.search(data, place):
+        if found[1] == END:
+            return True
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return False
+
+
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation from 1 to 8; other values, and broken EXIF, say nothing about it."""
     try:
-        value = int(image.getexif().get(ORIENTATION, 1))
+        value = image.getexif().get(ORIENTATION)
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, OSError, struct.error):
         return 1
-    return value if value in UPRIGHT else 1
+    return int(value) if value in UPRIGHT else 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -91,34 +91,36 @@ def mask_on_photo(photo: Photo, mask: Bool[Tensor, "s s"]) -> Image.Image:
     return small.transform(photo.size, Image.Transform.AFFINE, places, Image.Resampling.NEAREST)
 
 
-def find_photos(places: Sequence[Path], skip: str = "") -> list[Path]:
+def find_photos(places: Sequence[str | Path], skip: str = "") -> list[Path]:
     """Return the files named, those in the folders named, subfolders included, and those in lists, once each.
+
+    A name that leads nowhere is kept: whoever reads it says what is wrong, and goes on with the others.
 
     Args:
         places: pictures; folders, whose pictures come sorted; and text files, .txt, with a path a line.
         skip: folders that hold a file of this name are left out.
 
     Raises:
-        FileNotFoundError: on a path that does not exist.
-        ValueError: on a folder without pictures, an empty list, or neither file nor folder; naming it.
+        FileNotFoundError: when none of the files exists.
+        ValueError: on a folder without pictures or an empty list; naming it.
     """
     found: list[Path] = []
     for place in places:
-        if not place.exists():
-            raise FileNotFoundError(f"{place} does not exist")
-        if place.is_dir():
-            inside = sorted(_inside(place, skip))
+        path = Path(place or "(empty path)")  # as a path, nothing would be the current folder
+        if os.path.isdir(path):
+            inside = sorted(_inside(path, skip))
             if not inside:
-                raise ValueError(f"folder {place} holds no pictures ({', '.join(SUFFIXES)})")
-        elif not place.is_file():
-            raise ValueError(f"{place} is neither a file nor a folder")
-        elif place.suffix == ".txt":
-            inside = [Path(line) for line in read_text(place, "surrogateescape").splitlines() if line.strip()]
+                raise ValueError(f"folder {path} holds no pictures ({', '.join(SUFFIXES)})")
+        elif path.suffix == ".txt" and os.path.isfile(path):
+            inside = [Path(line) for line in read_text(path, "surrogateescape").splitlines() if line.strip()]
             if not inside:
-                raise ValueError(f"list {place} names no pictures; it needs a path a line")
+                raise ValueError(f"list {path} names no pictures; it needs a path a line")
         else:
-            inside = [place]
+            inside = [path]
         found += inside
+    if found and not any(map(os.path.exists, found)):
+        others = f", nor does any of {len(found) - 1} others" if len(found) > 1 else ""
+        raise FileNotFoundError(f"{found[0]} does not exist{others}")
     return list(dict.fromkeys(found))
 
 

@@ -7,9 +7,10 @@ along, and decides what happens when a file is broken.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar
 
 import torch
 from jaxtyping import Int, UInt8
@@ -25,6 +26,7 @@ from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sa
 from wsolbook.types import Batch
 
 log = logging.getLogger("wsolbook.data")
+T = TypeVar("T")
 
 
 class Loading(TypedDict, total=False):
@@ -37,7 +39,8 @@ class Loading(TypedDict, total=False):
             crop the middle; `"original"` leaves the picture as it is, for mIoU at full size.
         augment: augmentation of the training view, a key of `augment.AUGMENTATIONS` (default `"wsol"`).
         seed: the augmentation of a sample is a function of (seed, epoch, index).
-        on_error: a broken picture raises (default), or is left out of its batch with a warning: `"skip"`.
+        on_error: a broken picture or annotation raises (default), or the picture is left out of its batch
+            with a warning: `"skip"`.
         limit: with `"skip"`, how many different pictures may be left out before it is an error (default 10).
         min_side: shortest side that a picture may have (default 2 pixels).
     """
@@ -51,7 +54,7 @@ class Loading(TypedDict, total=False):
     min_side: int
 
 
-class Pictures:
+class Pictures(ABC):
     """Base of the data sets on disk; implements `Samples`.
 
     Attributes:
@@ -93,28 +96,28 @@ class Pictures:
         self.test_steps = () if view == "original" else VIEWS[view](size)
         self.skipped = torch.zeros(len(self) if on_error == "skip" else 0, dtype=torch.bool).share_memory_()
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def path(self, index: int) -> Path:
         """Return where picture `index` is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def labels(self, index: int) -> Int[Tensor, " k"]:
         """Return the classes present in picture `index`, ascending."""
-        raise NotImplementedError
 
     def boxes(self, index: int) -> Int[Tensor, "k 4"]:
         """Return every box of picture `index`: inclusive corners in the file's own pixels."""
-        raise NotImplementedError
+        raise ValueError(f"{type(self).__name__} has no boxes")
 
     def box_classes(self, index: int) -> Int[Tensor, " k"]:
         """Return the class of each box of picture `index`, in the order of `boxes` and `Batch.boxes`."""
-        raise NotImplementedError
+        raise ValueError(f"{type(self).__name__} has no boxes")
 
     def mask(self, index: int) -> UInt8[Tensor, "h w"]:
         """Return the mask of picture `index` at the file's own size: 0, class + 1, 255 ignore."""
-        raise NotImplementedError
+        raise ValueError(f"{type(self).__name__} has no masks")
 
     def batch(self, index: Sequence[int], epoch: int | None = None, masks: Container[int] = ()) -> Batch:
         """Return the samples `index` (see `wsolbook.types.Samples`).
@@ -131,20 +134,21 @@ class Pictures:
         loaded = []
         for i in index:
             try:
-                loaded.append(self._load(i) if epoch is None else self._augmented(i, epoch, i in masks))
+                view = self._load(i) if epoch is None else self._augmented(i, epoch, i in masks)
+                loaded.append((*view, self.labels(i)))
                 kept.append(i)
             except (OSError, ValueError) as error:
                 self._broken(i, error)
         if not kept:
             raise OSError(f"none of the {len(index)} pictures of this batch can be read")
-        seen, boxes, truth = zip(*loaded, strict=True)
+        seen, boxes, truth, present = zip(*loaded, strict=True)
         if (sizes := len({view["image"].shape for view in seen})) > 1:
             raise ValueError(
                 f'pictures of {sizes} sizes in one batch; the view "original" needs batches of one'
             )
         labels = torch.zeros(len(kept), len(self.classes))
-        for row, i in enumerate(kept):
-            labels[row, self.labels(i)] = 1
+        for row, classes in enumerate(present):
+            labels[row, classes] = 1
         evaluate = epoch is None
         return Batch(
             images=network_input(seen),
@@ -174,7 +178,11 @@ class Pictures:
         picture = read_image(
             path, min_side=self.min_side, needed=2 * self.size if self.view == "warp" else None
         )
-        boxes = clip(self.boxes(index), full_size(picture)) if self.has_boxes else None
+        boxes = self.boxes(index) if self.has_boxes else None
+        if boxes is not None:
+            if bool((boxes[:, 2:] < boxes[:, :2]).any()):
+                raise ValueError(f"{path}: an impossible box among {boxes.tolist()}")
+            boxes = clip(boxes, full_size(picture))
         mask = self._mask_of(index, picture, may_differ=self.view == "warp") if self.has_masks else None
         warped, target = self.view == "warp", (self.size, self.size)
         whole = sample(picture) if warped else sample(picture, boxes, mask)
@@ -200,6 +208,26 @@ class Pictures:
             log.warning("skipped sample %d: %s", index, error)
         if (count := int(self.skipped.sum())) > self.limit:
             raise kind(f"{count} pictures skipped, {self.limit} allowed; the last: {error}") from error
+
+
+def read_each(read: Callable[[int], T], count: int, skip: bool) -> tuple[dict[int, T], dict[int, str]]:
+    """Read something of every sample; return what could be read, and what is wrong with each of the others.
+
+    Raises:
+        OSError, ValueError: naming the first ten, where something is wrong and nothing may be skipped.
+    """
+    good: dict[int, T] = {}
+    bad: dict[int, OSError | ValueError] = {}
+    for i in range(count):
+        try:
+            good[i] = read(i)
+        except (OSError, ValueError) as error:
+            bad[i] = error
+    if bad and not skip:
+        kind = OSError if any(isinstance(error, OSError) for error in bad.values()) else ValueError
+        named = "; ".join(map(str, list(bad.values())[:10])) + "; ..." * (len(bad) > 10)
+        raise kind(f"{len(bad)} of {count} annotations are bad: {named}")
+    return good, {i: str(error) for i, error in bad.items()}
 
 
 def clip(boxes: Int[Tensor, "k 4"], size: tuple[int, int]) -> Int[Tensor, "k 4"]:

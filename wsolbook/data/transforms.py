@@ -108,8 +108,8 @@ def warp_boxes(
 def warp_masks(masks: UInt8[Tensor, "*n h w"], target: tuple[int, int]) -> UInt8[Tensor, "*n H W"]:
     """Resize masks without keeping their aspect, by the nearest neighbor of the evaluation protocol.
 
-    It is OpenCV's `INTER_NEAREST`: pixel i is pixel floor(i * (1 / (new / old))) in double precision. Where the
-    exact product is a whole number, rounding decides which, and torch's rounding decides otherwise.
+    It is OpenCV's `INTER_NEAREST`: pixel i is pixel floor(i * (1 / (new / old))) in double precision. Where
+    the exact product is a whole number, rounding decides which, and torch's rounding decides otherwise.
 
     Args:
         masks: numbers of classes.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wsolbook.data.formats import Annotated, read_lines, read_voc
 from wsolbook.data.images import read_mask
-from wsolbook.data.pictures import Loading, Pictures, find_root, require_folder
+from wsolbook.data.pictures import Loading, Pictures, find_root, read_each, require_folder
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -40,9 +40,9 @@ class VOC(Pictures):
         **options: see `wsolbook.data.pictures.Loading`.
 
     Raises:
-        OSError: when the layout, the list or the mask folder is missing, or annotations are missing or bad;
-            naming each.
-        ValueError: on an unknown option.
+        OSError: when the layout, the list or the mask folder is missing; when annotations are missing or
+            damaged, unless `on_error` is `"skip"`.
+        ValueError: on an unknown option; when annotations name other classes, unless `on_error` is `"skip"`.
     """
 
     classes = CLASSES
@@ -70,14 +70,9 @@ class VOC(Pictures):
         if masks is not None:
             require_folder(self.root / masks, "masks")
         self.present = torch.zeros(len(self.ids), len(CLASSES), dtype=torch.bool)
-        problems = []
-        for i in range(len(self.ids)):
-            try:
-                self.present[i, self.box_classes(i)] = True
-            except (OSError, ValueError) as error:
-                problems.append(str(error))
-        if problems:
-            raise OSError(f"{len(problems)} of {len(self.ids)} annotations are bad: {'; '.join(problems)}")
+        good, self.bad = read_each(self.box_classes, len(self.ids), options.get("on_error") == "skip")
+        for i, classes in good.items():
+            self.present[i, classes] = True
         super().__init__(**options)
 
     def __len__(self) -> int:
@@ -89,6 +84,8 @@ class VOC(Pictures):
 
     def labels(self, index: int) -> Int[Tensor, " k"]:
         """Return the classes present in picture `index`, ascending."""
+        if index in self.bad:
+            raise OSError(self.bad[index])
         return self.present[index].nonzero().flatten()
 
     def boxes(self, index: int) -> Int[Tensor, "k 4"]:

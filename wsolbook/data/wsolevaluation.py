@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.formats import read_lines, read_table
+from wsolbook.data.formats import read_keyed, read_lines, read_table
 from wsolbook.data.images import read_gray
 from wsolbook.data.pictures import Loading, Pictures, require_folder
 
 Box = tuple[int, int, int, int]
+MOST_CLASSES = 100_000  # a label beyond is a typing error
 COUNTS = {
     "CUB/train": 5994, "CUB/val": 1000, "CUB/test": 5794, "ILSVRC/val": 10_000, "ILSVRC/test": 50_000,
     "OpenImages/train": 29_819, "OpenImages/val": 2500, "OpenImages/test": 5000,
@@ -56,7 +57,9 @@ def read_metadata(folder: str | Path) -> Metadata:
     """
     folder = require_folder(Path(folder), "metadata")
     ids = read_lines(folder / "image_ids.txt")
-    labels = {name: int(label) for name, label in read_table(folder / "class_labels.txt", 2, separator=",")}
+    labels = {
+        name: label for name, [label] in read_keyed(folder / "class_labels.txt", 1, _label, ",").items()
+    }
     boxes: dict[str, list[Box]] = {}
     masks: dict[str, list[str]] = {}
     ignore: dict[str, str] = {}
@@ -67,10 +70,10 @@ def read_metadata(folder: str | Path) -> Metadata:
             masks.setdefault(name, []).append(rest[0])
             if len(rest) == 2 and rest[1]:
                 ignore[name] = rest[1]
-    needed = {"label": set(labels)}
-    if boxes or masks:
-        needed["localization"] = set(boxes) | set(masks)
-    for what, have in needed.items():
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{folder / 'image_ids.txt'}: names {len(ids) - len(set(ids))} images twice")
+    needed = [("label", labels), *(("localization", found) for found in (boxes, masks) if found)]
+    for what, have in needed:
         if lacking := [name for name in ids if name not in have]:
             raise ValueError(f"{folder}: {len(lacking)} images lack a {what}, the first is {lacking[0]}")
     return Metadata(ids, labels, boxes, masks, ignore)
@@ -148,8 +151,17 @@ class WSOLEvaluation(Pictures):
         return read_gray(self.images / path) > 0
 
 
+def _label(text: str) -> int:
+    if not 0 <= (label := int(text)) < MOST_CLASSES:
+        raise ValueError(f"{text} is no class")
+    return label
+
+
 def _box(folder: Path, name: str, fields: list[str]) -> Box:
-    x0, y0, x1, y1 = map(int, fields)
+    try:
+        x0, y0, x1, y1 = map(int, fields)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'localization.txt'}: the box of {name}: {error}") from error
     if min(x0, y0) < 0 or x1 < x0 or y1 < y0:
         raise ValueError(f"{folder / 'localization.txt'}: {name} has the impossible box {','.join(fields)}")
     return x0, y0, x1, y1

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor
 
+from wsolbook.data.images import read_levels
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.files import atomic, decoding
 from wsolbook.maps import normalize
@@ -87,18 +87,13 @@ def read_maps(path: Path) -> Prediction:
 
     Raises:
         ValueError: naming the file, when it does not hold maps.
-        OSError: when it cannot be read.
+        OSError: when it cannot be read, or a picture is damaged.
     """
-    mode = "L"
+    if path.suffix == ".png":
+        return Prediction(read_levels(path)[None], origin=str(path))
     with decoding(path, f"{path.suffix} file of maps", "write it again"), path.open("rb") as file:
-        if path.suffix == ".png":
-            with Image.open(file, formats=("PNG",)) as image:
-                mode, content = image.mode, np.asarray(image)
-        else:
-            content = np.load(file, allow_pickle=False)
+        content = np.load(file, allow_pickle=False)
         arrays = {"maps": content} if isinstance(content, np.ndarray) else dict(content)
-    if mode not in ("L", "P", "I", "I;16"):
-        raise ValueError(f"{path}: has mode {mode}, a map has one channel")
     if lacking := {"maps", *(["classes"] if path.suffix == ".npz" else [])} - arrays.keys():
         raise ValueError(f"{path}: lacks {' and '.join(sorted(lacking))}")
     values = _maps(path, arrays["maps"])

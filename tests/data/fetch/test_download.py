@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 import threading
+from typing import ClassVar
 
 import pytest
 from trees import write
@@ -16,12 +17,13 @@ CONTENT = bytes(range(256)) * 4000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; `cut` bytes a connection, or wrong bytes, or no ranges, as a test sets."""
+    """Serves CONTENT; `cut` bytes a connection, or wrong bytes, headers or no ranges, as a test sets."""
 
     cut: int | None = None
     ranges = True
     status = 200
     body = CONTENT
+    headers_instead: ClassVar[dict[str, str | None]] = {}
     log: list[str | None]
 
     def do_GET(self):
@@ -33,7 +35,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
         rest = self.body[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
+        told: dict[str, str | None] = {"Content-Length": str(len(rest))}
+        if start:
+            told["Content-Range"] = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
+        for name, value in (told | self.headers_instead).items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(rest[: self.cut])
 
@@ -110,6 +117,58 @@ def test_a_server_without_ranges_starts_over(server, tmp_path):
     server.ranges = False
     (tmp_path / "a.tar.partial").write_bytes(b"old" * 1000)
     assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_that_breaks_takes_nothing_away(server, tmp_path):
+    (tmp_path / "a.tar.partial").write_bytes(CONTENT[:600_000])
+    server.ranges, server.cut = False, 100
+    with pytest.raises(OSError, match="600,000 of 1,024,000 bytes are here"):
+        fetch(archive(server), tmp_path, attempts=1)
+    assert (tmp_path / "a.tar.partial").read_bytes() == CONTENT[:600_000]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "said"),
+    [
+        ({"Content-Type": "text/html; charset=utf-8"}, CONTENT, r"a page \(text/html\)"),
+        ({"Content-Type": "application/xhtml+xml"}, b"<html>log in</html>", "a page"),
+        ({"Content-Range": None}, CONTENT, "other bytes than those from 600,000 on"),
+        ({"Content-Range": "bytes 0-423999/1024000"}, CONTENT, "other bytes"),
+        ({"Content-Range": "bytes 600000-999/1000"}, CONTENT, "other bytes"),
+        ({"Content-Range": "pages 1-2"}, CONTENT, "other bytes"),
+        ({"Content-Length": "7"}, CONTENT, "7 bytes"),
+    ],
+)
+def test_what_is_not_the_rest_of_the_file_is_not_appended(server, tmp_path, headers, body, said):
+    (tmp_path / "a.tar.partial").write_bytes(CONTENT[:600_000])
+    server.headers_instead, server.body = headers, body
+    with pytest.raises(OSError, match=rf"a\.tar: http.* answers with {said}.*600,000 bytes .* are kept"):
+        fetch(archive(server), tmp_path, wait=0.0)
+    assert (tmp_path / "a.tar.partial").read_bytes() == CONTENT[:600_000]
+    assert len(server.log) == 1
+    server.headers_instead, server.body = {}, CONTENT
+    assert fetch(archive(server), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html"}, {"Content-Length": "19"}])
+def test_a_login_page_never_becomes_the_beginning_of_a_file(server, tmp_path, headers):
+    server.headers_instead, server.ranges = headers, False
+    server.body = b"<html>log in</html>"
+    with pytest.raises(OSError, match="answers with"):
+        fetch(archive(server), tmp_path)
+    assert not (tmp_path / "a.tar.partial").exists()
+    (tmp_path / "a.tar.partial").write_bytes(CONTENT[:9])
+    with pytest.raises(OSError, match="answers with"):
+        fetch(archive(server), tmp_path)
+    assert (tmp_path / "a.tar.partial").read_bytes() == CONTENT[:9]
+
+
+def test_an_answer_of_unknown_length_does_not_replace_what_is_here(server, tmp_path):
+    server.headers_instead, server.ranges = {"Content-Length": None}, False
+    assert fetch(archive(server), tmp_path / "new").read_bytes() == CONTENT
+    (tmp_path / "a.tar.partial").write_bytes(CONTENT[:9])
+    with pytest.raises(OSError, match="an unknown number of bytes"):
+        fetch(archive(server), tmp_path)
 
 
 def test_a_flipped_byte_is_an_error_and_not_kept(server, tmp_path):
@@ -257,6 +316,49 @@ def test_an_archive_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ValueError, match=r"a\.tar: refused, it holds more than the 5 bytes"):
         extract(tar(tmp_path / "a.tar", "x", "y"), tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_an_archive_larger_than_its_limit_is_refused(tmp_path, monkeypatch):
+    path = tar(tmp_path / "a.tar", "x", "y")
+    with pytest.raises(ValueError, match=r"a\.tar: refused, it holds more than the 700 bytes that it may"):
+        extract(path, tmp_path / "out", limit=700)
+    extract(path, tmp_path / "out", limit=1 << 20)
+    assert sorted(os.listdir(tmp_path / "out")) == ["x", "y"]
+    monkeypatch.setattr("wsolbook.data.fetch.archives.LEAST", 1000)
+    bomb = tmp_path / "bomb.tar.gz"
+    with tarfile.open(bomb, "w:gz") as packed:
+        info = tarfile.TarInfo("zeros")
+        info.size = 10_000_000
+        packed.addfile(info, io.BytesIO(bytes(info.size)))
+    assert bomb.stat().st_size * 500 < info.size
+    with pytest.raises(ValueError, match=r"bomb\.tar\.gz: refused, it holds more than the"):
+        extract(bomb, tmp_path / "new")
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_a_header_of_megabytes_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as packed:
+        info = tarfile.TarInfo("x")
+        info.pax_headers = {"comment": "a" * 3_000_000}
+        packed.addfile(info)
+    with pytest.raises(ValueError, match=r"a\.tar\.gz: refused, a header holds 3,0"):
+        extract(tmp_path / "a.tar.gz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", ["a wrong header", "a header of zeros", "cut between members"])
+def test_a_plain_tar_that_ends_too_early(tmp_path, damage):
+    path = tar(tmp_path / "a.tar", "x", "y", "z")
+    data = bytearray(path.read_bytes())
+    if damage == "a wrong header":
+        data[1024] ^= 1
+    elif damage == "a header of zeros":
+        data[1024:1536] = bytes(512)
+    else:
+        del data[2048:]
+    path.write_bytes(data)
+    with pytest.raises(OSError, match=r"a\.tar: damaged archive"):
+        extract(path, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 

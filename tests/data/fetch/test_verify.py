@@ -45,6 +45,43 @@ def test_command_verify(voc_tree, capsys):
     assert "2 pictures, the official list has 1,464" in capsys.readouterr().out
 
 
+def test_command_verify_counts_a_flipped_bit_of_picture_and_mask(voc_tree, capsys):
+    jpeg = voc_tree / "JPEGImages" / "2007_000001.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(jpeg, format="PNG")  # formats are told by content, not by name
+    for path in (jpeg, voc_tree / "SegmentationClass" / "2007_000002.png"):
+        data = bytearray(path.read_bytes())
+        data[data.index(b"IDAT") + 12] ^= 8
+        path.write_bytes(data)
+    assert main(["data", "verify", "voc2012", "--root", str(voc_tree), "--subset"]) == 1
+    picture, mask, total = capsys.readouterr().out.splitlines()
+    assert picture.startswith(f"{jpeg}: damaged")
+    assert mask.startswith(f"{voc_tree}/SegmentationClass/2007_000002.png: damaged")
+    assert total == "2 pictures, 4 boxes, 1 masks, 2 problems"
+
+
+def test_command_verify_goes_on_after_a_bad_annotation(voc_tree, capsys):
+    write(voc_tree / "Annotations" / "2007_000001.xml", "<html>log in</html>")
+    (voc_tree / "JPEGImages" / "2007_000001.jpg").write_bytes(b"broken")
+    (voc_tree / "Annotations" / "2007_000002.xml").unlink()
+    assert main(["data", "verify", "voc2012", "--root", str(voc_tree), "--subset"]) == 1
+    *problems, total = capsys.readouterr().out.splitlines()
+    said = ["000001.jpg: not an image", "000001.xml: damaged annotation (it is <html>", "000002.xml"]
+    assert [part in problem for part, problem in zip(said, problems, strict=True)] == [True] * 3
+    assert total == "2 pictures, 0 boxes, 2 masks, 3 problems"
+
+
+def test_command_verify_goes_on_in_ilsvrc(ilsvrc_tree, capsys):
+    for path in (ilsvrc_tree / "Annotations" / "CLS-LOC" / "val").glob("*1.xml"):
+        write(path, "<annotation></annotation>")
+    assert (
+        main(["data", "verify", "ilsvrc2012", "--root", str(ilsvrc_tree), "--split", "val", "--subset"]) == 1
+    )
+    problem, total = capsys.readouterr().out.splitlines()
+    assert problem.endswith("ILSVRC2012_val_00000001.xml: holds no object")
+    assert total == "2 pictures, 1 boxes, 0 masks, 1 problems"
+
+
 def test_command_errors_are_one_sentence(tmp_path, capsys):
     assert main(["data", "verify", "cub", "--root", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("wsolbook: CUB-200-2011 not found: ")

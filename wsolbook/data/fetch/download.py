@@ -7,6 +7,7 @@ import errno
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -152,14 +153,14 @@ def _append(archive: Archive, partial: Path) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
     with _naming(partial), urllib.request.urlopen(request, timeout=60) as answer:
-        if answer.status != 206:  # the server sends everything from the start
-            have = 0
+        have = _start(archive, answer, have)
         with (
-            partial.open("ab" if have else "wb") as file,
+            partial.open("r+b" if partial.exists() else "wb") as file,
             tqdm(
                 total=archive.size, initial=have, unit="B", unit_scale=True, desc=archive.name, disable=None
             ) as bar,
         ):
+            file.seek(have)  # what is sent again is written over itself, so that a second break loses nothing
             while have < archive.size and (chunk := answer.read(min(CHUNK, archive.size - have))):
                 file.write(chunk)
                 have += len(chunk)
@@ -168,6 +169,30 @@ def _append(archive: Archive, partial: Path) -> None:
             os.fsync(file.fileno())
     if have < archive.size:
         raise http.client.IncompleteRead(b"", archive.size - have)
+
+
+def _start(archive: Archive, answer: http.client.HTTPResponse, have: int) -> int:
+    """Return the byte of the file that an answer starts with: 0 where the server sends all of it again.
+
+    Raises:
+        OSError: when the answer is something else, such as the page of a network that wants a login.
+    """
+    kind, length = answer.headers.get_content_type(), answer.headers.get("Content-Length")
+    parts = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    start = have if answer.status == 206 else 0
+    wrong = ""
+    if "html" in kind:
+        wrong = f"a page ({kind})"
+    elif start and (not parts or int(parts[1]) != have or parts[3] not in ("*", str(archive.size))):
+        wrong = f"other bytes than those from {have:,} on"
+    elif length not in (None, str(archive.size - start)) or (have and not start and length is None):
+        wrong = f"{length or 'an unknown number of'} bytes"
+    if wrong:
+        raise OSError(
+            f"{archive.name}: {archive.url} answers with {wrong}; the {have:,} bytes that are here are kept: "
+            f"log in where the network wants it, or delete {archive.name}.partial, and run again"
+        )
+    return start
 
 
 @contextlib.contextmanager

@@ -68,6 +68,8 @@ def inspect(data: Pictures, index: int) -> tuple[int, int, list[str]]:
     size = None
     with _collecting(problems):
         size = full_size(read_image(path, min_side=data.min_side))
+    with _collecting(problems):
+        data.labels(index)
     if data.has_boxes:
         with _collecting(problems):
             corners = data.boxes(index)
@@ -83,7 +85,7 @@ def inspect(data: Pictures, index: int) -> tuple[int, int, list[str]]:
             masks = 1
             if size and not data.masks_may_differ and mask.shape != size[::-1]:
                 problems.append(f"{path}: picture {size}, mask {tuple(mask.shape[::-1])}")
-    return boxes, masks, problems
+    return boxes, masks, list(dict.fromkeys(problems))  # a bad annotation has neither labels nor boxes
 
 
 @contextlib.contextmanager
