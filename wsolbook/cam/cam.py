@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from wsolbook.cam.classes import Classes, choose
 from wsolbook.cam.layers import name_of, watch
-from wsolbook.cam.network import unwrap
+from wsolbook.cam.network import names_of, quantized, unwrap
 from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
@@ -24,7 +24,8 @@ def cam(model: nn.Module, images: Float[Tensor, "n _ *space"], classes: Classes 
     Args:
         model: the network.
         images: network input.
-        classes: None for the class with the highest logit, one class for all images, `(n,)` or `(n, k)`.
+        classes: None for the class with the highest logit, one class for all images, `(n,)`, `(n, k)`, names
+            where the network has `names`, or `"top3"` for the best three.
 
     Returns:
         Raw maps `M_c = sum_k w_k^c f_k` of Zhou et al. 2016, equation 2, unscaled and signed. With average
@@ -40,11 +41,12 @@ def cam(model: nn.Module, images: Float[Tensor, "n _ *space"], classes: Classes 
     logits, seen, head = watch(network, images)
     if reason := head.why_not(logits):
         raise ValueError(
-            f"cam needs global pooling followed by one linear layer; "
+            quantized(network)
+            or f"cam needs global pooling followed by one linear layer; "
             f"{type(network).__name__} {reason}; use grad_cam"
         )
     assert head.map is not None
-    chosen = choose(classes, logits)
+    chosen = choose(classes, logits, names_of(network))
     with torch.no_grad():
         values = weighted_sum(head.weight()[chosen], head.map)
     layer = name_of(head.map, seen)

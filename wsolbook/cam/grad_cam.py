@@ -36,8 +36,9 @@ def grad_cam(
     Args:
         model: the network.
         images: network input: pictures, or volumes `(n, channels, depth, height, width)`.
-        classes: None for the class with the highest logit, one class for all images, `(n,)`, `(n, k)`, or a
-            function that turns whatever the network returns into scores `(n,)` or `(n, k)`.
+        classes: None for the class with the highest logit, one class for all images, `(n,)`, `(n, k)`, names
+            where the network has `names`, `"top3"` for the best three, or a function that turns whatever the
+            network returns into scores `(n,)` or `(n, k)`.
         layer: dotted name or module. None takes `default_layer`, which costs a forward pass of one image
             when a network is seen for the first time.
         reshape: `"tokens"` for transformers; see `record`.

@@ -19,7 +19,18 @@ from torch.overrides import TorchFunctionMode
 
 from wsolbook.cam.classes import Classes, Score, score
 from wsolbook.cam.grad_cam import grad_cam
-from wsolbook.cam.network import eager, evaluating, forward, require_visible, unwrap
+from wsolbook.cam.network import (
+    differentiating,
+    eager,
+    evaluating,
+    forward,
+    names_of,
+    quantized,
+    require_images,
+    require_visible,
+    unwrap,
+    why_no_gradient,
+)
 from wsolbook.cam.record import Reshape
 from wsolbook.maps import require_finite
 from wsolbook.types import Maps
@@ -96,19 +107,19 @@ def pixel_gradients(
     network = unwrap(model)
     if rule != "backprop":
         require_visible(network)
-    for name, module in network.named_modules():
-        if ".quantized." in type(module).__module__:
-            raise ValueError(
-                f"layer {name} is quantized and has no gradient: explain the network as it was before"
-            )
+    require_images(images)
+    if reason := quantized(network):
+        raise ValueError(reason)
     with torch.inference_mode(False), torch.enable_grad(), evaluating(network), eager():
         pixels = images.clone().detach().requires_grad_()
-        with ReplaceReLU(rule):
+        with ReplaceReLU(rule), differentiating():
             output = forward(network, pixels.clone())
-        scores, chosen = score(classes, output)
-        rows = [
-            torch.autograd.grad(column.sum(), pixels, retain_graph=True)[0] for column in scores.unbind(1)
-        ]
+            scores, chosen = score(classes, output, names_of(network))
+            if not scores.requires_grad:
+                raise ValueError(f"the scores have no gradient: {why_no_gradient(network)}")
+            rows = [
+                torch.autograd.grad(column.sum(), pixels, retain_graph=True)[0] for column in scores.unbind(1)
+            ]
     values = torch.stack(rows, 1)
     require_finite(scores, images, "input")  # a ReLU that blocks the gradient would hide it
     require_finite(values, images, "input")

@@ -73,8 +73,14 @@ def locate(network: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     """Return dotted name and module of a layer that is given as either.
 
     Raises:
+        TypeError: when it is given as anything else.
         ValueError: when the network has no such layer; the message offers similar names.
     """
+    if not isinstance(layer, str | nn.Module):
+        raise TypeError(
+            f"layer must be a dotted name or a module, got {type(layer).__name__}: one at a time; blocks of "
+            "`record` may be nested"
+        )
     modules = dict(network.named_modules())
     if isinstance(layer, nn.Module):
         for name, module in modules.items():
@@ -84,9 +90,8 @@ def locate(network: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     name = layer if layer in modules else re.sub(r"^((module|_orig_mod)\.)+", "", layer)
     if not name or name not in modules:
         similar = difflib.get_close_matches(name, modules, n=3) or [n for n, _ in network.named_children()]
-        raise ValueError(
-            f"{type(network).__name__} has no layer {layer!r}; did you mean {' or '.join(similar)}?"
-        )
+        hint = f"; did you mean {' or '.join(similar)}?" if similar else ": it is a single layer"
+        raise ValueError(f"{type(network).__name__} has no layer {layer!r}{hint}")
     return name, modules[name]
 
 

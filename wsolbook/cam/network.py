@@ -17,9 +17,17 @@ _guard = Lock()  # of the two below
 _locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
 _stances: list[Any] = []  # one for each block of `eager` that is open, in any thread
 
+INSIDE_COMPILE = "torch.compile is around a method of wsolbook: compile the network alone, and pass that"
+
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the user's own network inside `torch.compile`, DDP and DataParallel wrappers."""
+    """Return the user's own network inside `torch.compile`, DDP and DataParallel wrappers.
+
+    Raises:
+        ValueError: when `torch.compile` is at work around the call.
+    """
+    if torch.compiler.is_compiling():
+        raise ValueError(INSIDE_COMPILE)
     while isinstance(model, DistributedDataParallel | DataParallel) or hasattr(model, "_orig_mod"):
         inner = model._orig_mod if hasattr(model, "_orig_mod") else model.module
         assert isinstance(inner, nn.Module)
@@ -64,7 +72,10 @@ def eager() -> Iterator[None]:
         yield
         return
     with _guard:
-        _stances.append(_stances[0] if _stances else torch.compiler.set_stance("force_eager"))
+        try:
+            _stances.append(_stances[0] if _stances else torch.compiler.set_stance("force_eager"))
+        except RuntimeError:
+            raise ValueError(INSIDE_COMPILE) from None
     try:
         yield
     finally:
@@ -74,20 +85,38 @@ def eager() -> Iterator[None]:
                 stance.__exit__(None, None, None)
 
 
+def require_images(images: Any) -> None:
+    """Raise an error when images are no batch that a network can read.
+
+    Raises:
+        TypeError: when they are no tensor, or not floating point.
+        ValueError: when they are no batch of pictures or volumes, or an empty one.
+    """
+    if not isinstance(images, Tensor):
+        use = "torch.stack" if isinstance(images, list | tuple) else "torch.from_numpy"
+        raise TypeError(
+            f"images must be a tensor (n, channels, height, width), got a {type(images).__name__}: use "
+            f"{use}, and transforms.to_network for pixels in [0, 1]"
+        )
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floating point (see transforms.to_network), got {images.dtype}")
+    if images.ndim not in (4, 5):
+        raise ValueError(f"images must have shape (n, channels, height, width), got {tuple(images.shape)}")
+    if len(images) == 0:
+        raise ValueError(f"images are an empty batch, of shape {tuple(images.shape)}: pass at least one")
+
+
 def forward(network: nn.Module, images: Tensor) -> Any:
     """Return the output of the network.
 
     Raises:
-        TypeError: when the images are not floating point.
+        TypeError: when the images are no tensor, or not floating point.
         ValueError: when they are no batch of pictures or volumes, or have the wrong number of channels.
     """
+    require_images(images)
     if images.is_inference() and not torch.is_inference_mode_enabled():
         images = images.clone()  # in-place operations refuse such tensors
     shape = tuple(images.shape)
-    if not images.is_floating_point():
-        raise TypeError(f"images must be floating point (see transforms.to_network), got {images.dtype}")
-    if images.ndim not in (4, 5):
-        raise ValueError(f"images must have shape (n, channels, height, width), got {shape}")
     try:
         return network(images)
     except RuntimeError as error:
@@ -112,3 +141,39 @@ def require_visible(network: nn.Module) -> None:
                 f"{type(module).__name__} is {kind}: its layers cannot be seen. Pass the network it was "
                 "made from, or use backprop or occlusion"
             )
+
+
+def names_of(network: nn.Module) -> tuple[str, ...]:
+    """Return what the classes of a network are called: its `names`, if it has any."""
+    names = getattr(network, "names", ())
+    return tuple(names) if isinstance(names, list | tuple) and all(isinstance(n, str) for n in names) else ()
+
+
+def quantized(network: nn.Module) -> str:
+    """Return which layer of a network is quantized and what to do about it, or nothing."""
+    for name, module in network.named_modules():
+        if ".quantized." in type(module).__module__:
+            return f"layer {name} is quantized and has no gradient: explain the network as it was before"
+    return ""
+
+
+def why_no_gradient(network: nn.Module) -> str:
+    """Return what may have cut the graph before the scores, and what to do about it."""
+    return quantized(network) or (
+        f"does {type(network).__name__} itself use torch.no_grad, torch.inference_mode or detach (take them "
+        "out), or torch.utils.checkpoint (pass use_reentrant=False)?"
+    )
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Explain what checkpointing says when it cannot give the gradient that is asked for inside the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "checkpoint" not in str(error):
+            raise
+        raise ValueError(
+            "torch.utils.checkpoint in the network hides the gradient: pass use_reentrant=False to it, or "
+            "switch it off"
+        ) from error

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from wsolbook.cam.classes import Classes, Score, score
-from wsolbook.cam.network import eager, evaluating, forward, unwrap
+from wsolbook.cam.network import eager, evaluating, forward, names_of, require_images, unwrap
 from wsolbook.maps import require_finite
 from wsolbook.types import Maps
 
@@ -45,6 +45,7 @@ def occlusion(
         TypeError: when the images are not floating point or the classes not integers.
         ValueError: when sizes, classes or images do not fit, or a score is not finite.
     """
+    require_images(images)
     height, width = images.shape[-2:]
     if not 1 <= stride <= patch <= min(height, width):
         raise ValueError(
@@ -59,7 +60,7 @@ def occlusion(
     network = unwrap(model)
     with torch.no_grad(), evaluating(network), eager():
         output = forward(network, images)
-        whole, chosen = score(classes, output)
+        whole, chosen = score(classes, output, names_of(network))
         total = whole.new_zeros(*whole.shape, height, width)
         count = whole.new_zeros(height, width)
         for start in range(0, len(corners), step):

@@ -21,7 +21,16 @@ from torch.nn.parallel import DistributedDataParallel
 from wsolbook.cam.classes import Classes, Score, score
 from wsolbook.cam.heads import HeadWatch, version
 from wsolbook.cam.layers import locate
-from wsolbook.cam.network import alone, eager, require_visible, unwrap
+from wsolbook.cam.network import (
+    alone,
+    differentiating,
+    eager,
+    names_of,
+    quantized,
+    require_visible,
+    unwrap,
+    why_no_gradient,
+)
 
 Reshape = Literal["tokens"] | tuple[int, int] | Callable[[Tensor], Tensor] | None
 Differentiable = Literal["maps"] | bool
@@ -35,8 +44,12 @@ class Tape:
         activation: its output, `(n, K, *space)`.
     """
 
-    def __init__(self, layer: str, reshape: Reshape, differentiable: Differentiable) -> None:
+    def __init__(
+        self, network: nn.Module, layer: str, reshape: Reshape, differentiable: Differentiable
+    ) -> None:
         self.layer = layer
+        self._network = network
+        self._passes = 0
         self.differentiable = differentiable
         self._reshape = reshape
         self._thread = get_ident()
@@ -52,12 +65,26 @@ class Tape:
             raise ValueError(
                 f"layer {self.layer} returns a {type(output).__name__}, not a tensor; choose one inside it"
             )
+        if not output.is_floating_point():
+            raise ValueError(
+                f"layer {self.layer} returns {output.dtype}, not floating point: "
+                f"{quantized(self._network) or 'choose another'}"
+            )
+        if torch.is_inference_mode_enabled():  # the block switched off that of the caller
+            raise ValueError(
+                f"{type(self._network).__name__} itself uses torch.inference_mode around layer {self.layer}: "
+                "take that out of it, and put it around the call"
+            )
         as_map(output, self._reshape, self.layer)
-        traced = bool(self.differentiable) and output.requires_grad
-        self._leaf = output if traced else output.detach().requires_grad_()
+        # A graph that is there begins where training wants it, or at the layer of a block around this one.
+        self._leaf = output if output.requires_grad else output.detach().requires_grad_()
         torch.set_grad_enabled(True)
         self._passed_on = self._leaf.clone()  # an in-place ReLU may overwrite the copy, not the leaf
         return self._passed_on
+
+    def _count(self, *_: Any) -> None:
+        """Count the passes of the network: its forward pre-hook."""
+        self._passes += get_ident() == self._thread
 
     @property
     def activation(self) -> Float[Tensor, "n K *space"]:
@@ -72,15 +99,16 @@ class Tape:
         """
         leaf = self._reached()
         if len(scores) != len(leaf):
-            raise ValueError(f"{len(scores)} rows of scores for the {len(leaf)} images that {self.layer} saw")
-        with torch.inference_mode(False), torch.enable_grad():
+            raise ValueError(
+                f"{len(scores)} rows of scores for the {len(leaf)} images that {self.layer} saw"
+                f"{self._again(': ')}"
+            )
+        with torch.inference_mode(False), torch.enable_grad(), differentiating():
             columns = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)
             found = vjp(scores, leaf, columns[:, None].expand(-1, *scores.shape), self.differentiable is True)
         if found is None:
-            raise ValueError(
-                f"the scores do not depend on layer {self.layer} through a graph: does the network run it "
-                "under its own torch.no_grad, or detach what follows?"
-            )
+            reason = self._again() or why_no_gradient(self._network)
+            raise ValueError(f"the scores do not depend on layer {self.layer} through a graph: {reason}")
         maps = as_map(found.flatten(0, 1), self._reshape, self.layer)
         return maps.unflatten(0, found.shape[:2]).transpose(0, 1)
 
@@ -93,13 +121,22 @@ class Tape:
     def score(self, output: Any, classes: Classes | Score) -> tuple[Tensor, Tensor]:
         """Return the scores to differentiate and their classes, both `(n, k)`; see `classes.score`."""
         with torch.inference_mode(False), torch.enable_grad():
-            return score(classes, output)
+            return score(classes, output, names_of(self._network))
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Inside the block, arithmetic on activations and gradients builds a graph only if it shall."""
         with torch.inference_mode(False), torch.set_grad_enabled(bool(self.differentiable)):
             yield
+
+    def _again(self, before: str = "") -> str:
+        """Return what is to be said, after `before`, when the network ran more than once."""
+        if self._passes < 2:
+            return ""
+        return (
+            f"{before}the network ran {self._passes} times in the block, and its last pass is recorded: use "
+            "the output of that, or a block for each"
+        )
 
     def _reached(self) -> Tensor:
         if self._leaf is None:
@@ -122,11 +159,11 @@ def record(
     (which run uncompiled inside the block) and under DDP. The block leaves behind no hook, no gradient and no
     changed flag. The network runs in the mode it is in: call `model.eval()` unless you mean otherwise.
     Threads may share a network: a block, and every method of this package, waits until those of other threads
-    on the same network have ended.
+    on the same network have ended. Blocks may be nested, for several layers of one pass.
 
     Args:
         model: the network.
-        layer: dotted name or module; where it runs several times, its last output counts.
+        layer: dotted name or module; where it, or the network, runs several times, its last output counts.
         reshape: how to read the layer's output as a map `(n, K, h, w)`: None if it is one; `"tokens"` for a
             transformer's `(n, tokens, K)` on a square grid, after up to five tokens of another kind, or
             `(n, h, w, K)`; the grid `(h, w)`; or a function.
@@ -140,7 +177,7 @@ def record(
     network = unwrap(model)
     require_visible(network)
     name, module = locate(network, layer)
-    tape = Tape(name, reshape, differentiable)
+    tape = Tape(network, name, reshape, differentiable)
     with ExitStack() as stack:
         stack.enter_context(alone(network))
         stack.enter_context(torch.inference_mode(False))
@@ -148,6 +185,7 @@ def record(
         stack.enter_context(eager())
         if isinstance(model, DistributedDataParallel) and not differentiable:
             stack.enter_context(model.no_sync())
+        stack.callback(network.register_forward_pre_hook(tape._count).remove)
         stack.callback(module.register_forward_hook(tape._capture).remove)
         stack.enter_context(tape._head)
         yield tape

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wsolbook.cam.cam import weighted_sum
 from wsolbook.cam.classes import Classes, Score, score
 from wsolbook.cam.grad_cam import rectified, run
-from wsolbook.cam.network import eager, evaluating, forward, unwrap
+from wsolbook.cam.network import eager, evaluating, forward, names_of, unwrap
 from wsolbook.cam.record import Reshape
 from wsolbook.types import Maps
 
@@ -103,7 +103,7 @@ def score_cam(
     network = unwrap(model)
     with torch.no_grad(), evaluating(network), eager():
         tape, output = run(network, images, layer, reshape)
-        scores, chosen = score(classes, output)
+        scores, chosen = score(classes, output, names_of(network))
         wanted = classes if callable(classes) else chosen
 
         def scored(pictures: Tensor, image: int) -> Tensor:
