@@ -70,6 +70,7 @@ class Options:
         steps: of deletion and insertion.
         few: photographs for the methods that are dear.
         rounds: of timing.
+        jobs: processes, each on one thread.
         out: the file.
     """
 
@@ -79,6 +80,7 @@ class Options:
     steps: int = 8
     few: int = 12
     rounds: int = 5
+    jobs: int = 3
     out: Path = results.folder() / "own.json"
 
 
@@ -206,6 +208,7 @@ def areas(model: nn.Module, x: Tensor, classes: Tensor, maps: Tensor, steps: int
 
 def by_parts(seed: int, number: int) -> dict[str, dict[str, float]]:
     """Return what each map of critters agrees with: removed parts, and the map of another class."""
+    torch.set_num_threads(1)
     data = critters.Critters(number, split="val")
     model, size = trained(seed), data.images.shape[-1]
     test = data.batch(range(number))
@@ -255,30 +258,31 @@ def rounded(values: Tensor) -> list[list[float]]:
     return [[round(v, 3) for v in row] for row in normalize(values[None], "max")[0].tolist()]
 
 
-def main(options: Options) -> None:
-    """Measure, print and write."""
+def on_photographs(name: str, options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a row for each method, and what the chapter draws, of one network."""
     torch.set_num_threads(1)
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children give back what they free, so peaks are peaks
-    where, start = provenance(), time.perf_counter()
+    ours, (_, layer, early) = network(name), NETWORKS[name]
     free = Path(skimage.__file__).with_name("data")
-    photos = [free / name for name in PICTURES.values()]
+    photos = [free / file for file in PICTURES.values()]
     photos += find_photos((REAL / "data" / "photos" / "images",))[: options.photos]
     x = torch.cat([read_photo(path).view for path in photos])
-    found: dict[str, Any] = {"photographs": len(photos), "networks": {}}
-    for name, (_, layer, early) in NETWORKS.items():
-        ours = network(name)
-        found["networks"][name] = costs(name, ours.network, x[:8], options.rounds)
-        methods = {
-            method: (call, options.few if method in DEAR else len(x)) for method, call in asked(name).items()
-        }
-        with torch.no_grad():
-            classes = ours.network(x).argmax(1)
-        for method, row in judged(ours.network, x, classes, methods, options.steps).items():
-            found["networks"][name][method] |= row
-        if name == "mobilenet_v2":
-            found["pictures"] = kept_maps(ours, x[: len(PICTURES)], layer, early)
-    seeds = [by_parts(seed, options.critters) for seed in options.seeds]
-    found["critters"] = {
+    with torch.no_grad():
+        classes = ours.network(x).argmax(1)
+    rows = costs(name, ours.network, x[:8], options.rounds)
+    methods = {m: (call, options.few if m in DEAR else len(x)) for m, call in asked(name).items()}
+    found = judged(ours.network, x, classes, methods, options.steps)
+    return {m: rows[m] | found[m] for m in methods}, kept_maps(ours, x[: len(PICTURES)], layer, early)
+
+
+def main(options: Options) -> None:
+    """Measure, print and write."""
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children give back what they free, so peaks are peaks
+    where, start = provenance() | {"threads": 1}, time.perf_counter()
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as jobs:
+        nets = {name: jobs.submit(on_photographs, name, options) for name in NETWORKS}
+        seeds = list(jobs.map(partial(by_parts, number=options.critters), options.seeds))
+        networks, pictures = zip(*(net.result() for net in nets.values()), strict=True)
+    by_seed = {
         name: {question: [one[name][question] for one in seeds] for question in of_first}
         for name, of_first in seeds[0].items()
     }
@@ -287,6 +291,12 @@ def main(options: Options) -> None:
         "seeds": list(options.seeds),
         "seconds": round(time.perf_counter() - start),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    found = {
+        "photographs": len(PICTURES) + options.photos,
+        "networks": dict(zip(NETWORKS, networks, strict=True)),
+        "pictures": pictures[0],
+        "critters": by_seed,
     }
     write_json(options.out, found | {"provenance": about | where})
 
