@@ -54,12 +54,15 @@ def test_masks_change_no_picture(tmp_path):
     assert (all_masks.masks != 255).any((1, 2)).all()
 
 
-def test_a_declared_mask_shows_an_object(tmp_path):
+def test_a_declared_mask_shows_what_the_labels_say(tmp_path):
     data = Painted(tmp_path, size=36)
     data.truth[4][:] = False
     data.batch([4, 5], 0, {5})
     with pytest.raises(ValueError, match=r"sample 4: .*4\.png: its mask shows no object"):
         data.batch([4, 5], 0, {4, 5})
+    data.labels = lambda index: torch.tensor([0])
+    with pytest.raises(ValueError, match=r"sample 5: .*5\.png: its mask shows class 1, its labels do not"):
+        data.batch([4, 5], 0, {5})
 
 
 WORKER = """

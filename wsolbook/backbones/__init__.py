@@ -130,7 +130,7 @@ def assemble(kind: type[C], settings: dict[str, Any], weights: str | os.PathLike
     trunk = build_trunk(
         backbone,
         output_stride=settings["output_stride"],
-        padding=settings["padding"],
+        padding=settings.get("padding", "symmetric"),
         dilation=settings["dilation"],
         cam_classes=None if head == "fc" else settings["classes"],
     )

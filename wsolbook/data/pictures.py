@@ -164,8 +164,7 @@ class Pictures(ABC):
         whole = sample(picture)
         if with_mask:  # at the size of the picture, which may have been decoded smaller
             mask = self._mask_of(index, picture)
-            if not ((mask > 0) & (mask < IGNORE)).any():
-                raise ValueError(f"{self.path(index)}: its mask shows no object")
+            self._require_labeled(index, mask)
             whole["mask"] = F.resize(tv_tensors.Mask(mask), [picture.height, picture.width])
         seen = apply(self.training_steps, whole, generator(self.seed, epoch, index))
         nothing = torch.full(seen["image"].shape[-2:], IGNORE, dtype=torch.uint8)
@@ -198,6 +197,13 @@ class Pictures(ABC):
         if not (may_differ and self.masks_may_differ) and mask.shape != full_size(picture)[::-1]:
             raise ValueError(f"{self.path(index)}: picture and mask differ in size")
         return mask
+
+    def _require_labeled(self, index: int, mask: UInt8[Tensor, "h w"]) -> None:
+        objects = mask[(mask > 0) & (mask < IGNORE)].unique().long() - 1
+        if len(objects) == 0:
+            raise ValueError(f"{self.path(index)}: its mask shows no object")
+        if strangers := set(objects.tolist()) - set(self.labels(index).tolist()):
+            raise ValueError(f"{self.path(index)}: its mask shows class {min(strangers)}, its labels do not")
 
     def _broken(self, index: int, error: OSError | ValueError) -> None:
         kind = OSError if isinstance(error, OSError) else ValueError

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import adaptive_avg_pool2d
 
-from wsolbook.backbones import Classifier, Padding, assemble, require_known
+from wsolbook.backbones import Classifier, assemble, require_known
 from wsolbook.backbones.classifier import Loss, Pool
 from wsolbook.backbones.freeze import Statistics, keep_statistics
 from wsolbook.backbones.trunk import Trunk
@@ -26,10 +26,11 @@ from wsolbook.backbones.vgg import fully_connected
 from wsolbook.cam.cam import weighted_sum
 from wsolbook.cam.grad_cam import channel_weights, grad_cam
 from wsolbook.cam.record import Differentiable, record
+from wsolbook.data.transforms import IGNORE
+from wsolbook.distributed import rank_and_world
 from wsolbook.maps import Normalization, normalize, resize
 from wsolbook.types import Batch, Supervision
 
-IGNORE = 255
 FLAT = 1e-7  # a map that differs from flat by no more has nothing to say
 
 
@@ -78,7 +79,6 @@ def build(
     weights: str | os.PathLike[str] | None = None,
     loss: Loss = "softmax",
     dropout: float = 0.0,
-    padding: Padding = "symmetric",
     dilation: bool = True,
     alpha: float = 1.0,
     masks: int | None = 0,
@@ -102,15 +102,13 @@ def build(
     Args:
         backbone: as in `wsolbook.backbones.build`, like the next four.
         classes: as there.
-        head: as there, or `"fc"`, the fully connected layers of VGG-16, which the paper keeps; 0.5 is their
-            `dropout`, and makes the weights of the channels random in training.
+        head: as there, or `"fc"`: the fully connected layers of VGG-16, as in the paper, with `dropout` 0.5.
         output_stride: as there.
         weights: as there; a file of as many classes, CAM's too, gives its linear layer as well.
         loss: `"softmax"` for one class an image, `"sigmoid"` (the paper's) for several.
-        dropout: as in `wsolbook.backbones.build`, like the next two.
-        padding: as there.
+        dropout: as in `wsolbook.backbones.build`, like `dilation`.
         dilation: as there.
-        alpha: weight of the mining loss; 1 in the paper. 0 leaves the second stream out.
+        alpha: weight of the mining loss; 1 in the paper, and 0 leaves the second stream out.
         masks: number of training images whose masks are seen; None for all, 0 for GAIN without extension.
         pixel_weight: weight of the loss of GAIN_ext; 10 in the paper.
         center: attention at which half of a pixel is erased. Not in the paper; the middle of the scale.
@@ -119,8 +117,8 @@ def build(
             in the paper; raw maps have no scale that a center could refer to.
         score: the mining loss is a mean of probabilities or of logits ("prediction score" in the paper).
             Logits have no lower bound: one class can run to minus infinity.
-        through_weights: let the mining and pixel losses reach the network through the weights of the channels
-            too, which takes second derivatives. The paper and its ports take them as constants.
+        through_weights: let both losses reach the network through the weights of the channels too, by second
+            derivatives. The paper's ports take them as constants.
         through_mask: let the mining loss move the attention: its first route to the parameters.
         through_network: let it train the second stream to deny the class: its second route.
         masked_norms: batch normalization in the second stream by `"frozen"` statistics, so that no picture
@@ -129,8 +127,8 @@ def build(
             noise; none in the paper.
         reduction: the pixel loss of a map is the mean over its cells, so that `pixel_weight` means the same
             at every resolution, or their sum. Not in the paper.
-        checkpoint: compute the layers of the trunk again for the backward pass rather than keep them: about a
-            third more time, for less memory. It needs `through_network`.
+        checkpoint: compute the trunk again for the backward pass: less memory, a third more time; not without
+            `through_network`.
 
     Raises:
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
@@ -141,7 +139,7 @@ def build(
     require_known("score", score, ("probability", "logit"))
     require_known("masked_norms", masked_norms, ("frozen", "batch"))
     require_known("reduction", reduction, ("mean", "sum"))
-    _require_threshold(center, slope)
+    soft_mask(torch.zeros(1, 1), center, slope)  # refuses what is out of range
     if checkpoint and not through_network:
         raise ValueError("checkpoint repeats a pass with its parameters, which through_network=False forbids")
     least = {"alpha": alpha, "masks": masks or 0, "pixel_weight": pixel_weight, "warmup": warmup}
@@ -181,29 +179,28 @@ class Gain(Classifier):
         """Return the classification loss, the mining loss and, of GAIN_ext, the pixel loss, weighted.
 
         All are means over the images of the batch. An image counts the mean over its classes; 0 in mining
-        where it has none (section 3.2), and in the pixel loss where it has no mask (section 3.3).
+        where it has none (section 3.1), and in the pixel loss where it has no mask (section 3.2).
 
         Raises:
-            ValueError: when an image of a softmax network has no label, masks have another size than their
-                images, or a mask shows a class that its image lacks.
+            ValueError: when an image of a softmax network has no label.
         """
         if self.settings["loss"] == "softmax" and not bool(batch.labels.any(1).all()):
             raise ValueError(f"image {int(batch.index[~batch.labels.any(1)][0])} has no label")
+        extended = self.supervision.masks != 0
         mines = self.settings["alpha"] > 0 and not self._warms_up(len(batch))
-        has_masks = self.supervision.masks != 0 and batch.masks is not None
+        has_masks = extended and batch.masks is not None
+        zero = batch.images.new_zeros(())
+        terms = {"classification": zero, "mining": zero} | ({"pixels": zero} if extended else {})
         if not (mines or has_masks):
-            terms = super().loss(batch) | {"mining": batch.images.new_zeros(())}
-            return terms | ({"pixels": batch.images.new_zeros(())} if self.supervision.masks != 0 else {})
+            return terms | super().loss(batch)
         seen = self.attend(batch.images, batch.labels)
+        terms["classification"] = self.classification(seen.logits, batch.labels)
         share = 1 / (batch.labels.count_nonzero(1)[seen.image] * len(batch))
-        terms = {"classification": self.classification(seen.logits, batch.labels)}
-        terms["mining"] = batch.images.new_zeros(())
         if mines and len(seen.image):
             scores = self.erase(batch.images, seen).scores
             terms["mining"] = self.settings["alpha"] * (share * seen.counted * scores).sum()
-        if self.supervision.masks != 0:
-            error = self._pixel_error(seen, batch) if has_masks else share.new_zeros(())
-            terms["pixels"] = self.settings["pixel_weight"] * (share * error).sum()
+        if has_masks:
+            terms["pixels"] = self.settings["pixel_weight"] * (share * self._pixel_error(seen, batch)).sum()
         return terms
 
     def attend(self, images: Float[Tensor, "n 3 h w"], labels: Float[Tensor, "n c"]) -> Attention:
@@ -218,27 +215,26 @@ class Gain(Classifier):
         maps = weighted_sum(weights, tape.activation).relu()
         image, place = labels.gather(1, classes).nonzero(as_tuple=True)
         maps = maps[image, place]
-        low, high = maps.detach().amin((-2, -1)), maps.detach().amax((-2, -1))
-        contrast = high - low if self.settings["scale"] == "min-max" else high
+        contrast = maps.detach().amax((-2, -1))
+        if self.settings["scale"] == "min-max":
+            contrast -= maps.detach().amin((-2, -1))
         counted = (contrast > FLAT) & contrast.isfinite()
         return Attention(logits, image, classes[image, place], maps, counted)
 
     def erase(self, images: Float[Tensor, "n 3 h w"], seen: Attention) -> Erased:
-        """Run the second stream: each image without what is attended to for one of its classes (section 3.2).
+        """Run the second stream: each image without what is attended to for one of its classes (equation 3).
 
-        Erased is network input, so what goes turns into the mean color of the data.
+        What goes turns into 0, which in network input is the mean color of the data.
         """
         maps = seen.maps if self.settings["through_mask"] else seen.maps.detach()
         size = (images.shape[-2], images.shape[-1])
         attention = self._scaled(resize(maps, size), seen.counted)
         mask = soft_mask(attention, self.settings["center"], self.settings["slope"])
         erased = images[seen.image] * (1 - mask[:, None])
+        cut = not self.settings["through_network"]
+        constants = {name: p.detach() for name, p in self.named_parameters() if cut}
         with keep_statistics(self, self.settings["masked_norms"]):
-            if self.settings["through_network"]:
-                logits = self(erased)
-            else:
-                constants = {name: p.detach() for name, p in self.named_parameters()}
-                logits = functional_call(self, constants, (erased,))
+            logits = functional_call(self, constants, (erased,))
         scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.settings["score"] == "probability":
             scores = scores.sigmoid() if self.settings["loss"] == "sigmoid" else scores.softmax(1)
@@ -257,11 +253,9 @@ class Gain(Classifier):
     def _pixel_error(self, seen: Attention, batch: Batch) -> Float[Tensor, " p"]:
         """Return `(A - H)^2` of each pair over the cells of its map; H is the share of a cell that is object.
 
-        Pixels marked 255 are left out. 0 without a mask, and where the mask does not show the class, which
-        may have been cropped away.
+        Pixels marked 255 are left out. 0 where no mask shows the class, which may have been cropped away.
         """
         assert batch.masks is not None
-        _require_masks_that_fit(batch)
         masks, cells = batch.masks[seen.image][:, None], (seen.maps.shape[-2], seen.maps.shape[-1])
         known = adaptive_avg_pool2d((masks != IGNORE).float(), cells)[:, 0]
         objects = adaptive_avg_pool2d((masks == 1 + seen.classes[:, None, None, None]).float(), cells)[:, 0]
@@ -272,11 +266,11 @@ class Gain(Classifier):
         return torch.where(objects.sum((-2, -1)) > 0, total, 0)
 
     def _warms_up(self, images: int) -> bool:
-        """Tell whether mining has to wait, and count the images of a training step."""
-        if not self.settings["warmup"]:
+        """Tell whether mining has to wait, and count the images of a training step over all processes."""
+        if self.settings["warmup"] == 0:
             return False
         waits = int(self.seen) < self.settings["warmup"]
-        self.seen += images * self.training
+        self.seen += images * rank_and_world()[1] * self.training
         return waits
 
 
@@ -293,29 +287,8 @@ def soft_mask(
     Raises:
         ValueError: when center or slope is out of range.
     """
-    _require_threshold(center, slope)
-    return torch.sigmoid(slope * (maps - center))
-
-
-def _require_threshold(center: float, slope: float) -> None:
     if not 0 <= center <= 1:
         raise ValueError(f"center must be in [0, 1], the range of scaled maps, got {center}")
     if not slope > 0:
         raise ValueError(f"slope must be above 0, got {slope}")
-
-
-def _require_masks_that_fit(batch: Batch) -> None:
-    assert batch.masks is not None
-    if batch.masks.shape[-2:] != batch.images.shape[-2:]:
-        here, there = tuple(batch.masks.shape[-2:]), tuple(batch.images.shape[-2:])
-        raise ValueError(f"masks have {here} pixels, their images {there}")
-    shown = batch.labels.new_zeros(len(batch), 256).scatter_(1, batch.masks.flatten(1).long(), 1)
-    allowed = torch.ones_like(shown)
-    allowed[:, 1:IGNORE] = 0
-    allowed[:, 1 : 1 + batch.labels.shape[1]] = batch.labels
-    wrong = (shown > allowed).nonzero()
-    if len(wrong):
-        image, value = wrong[0].tolist()
-        raise ValueError(
-            f"the mask of image {int(batch.index[image])} shows class {value - 1}, which the image lacks"
-        )
+    return torch.sigmoid(slope * (maps - center))
