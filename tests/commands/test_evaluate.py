@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+import trees
 from PIL import Image
+from torchvision import models
 
 from wsolbook import backbones, cli
 from wsolbook.cam import cam
@@ -188,6 +190,64 @@ def test_both_commands_use_the_maps_of_the_method_itself(metric, critters, tmp_p
         write_maps(tmp_path / "cam", f"{i:06d}", raw)
     evaluate(capsys, "--maps", tmp_path / "cam", *options)
     assert report(tmp_path)["results"][0]["values"] != of_network
+
+
+@pytest.mark.parametrize("metric", ["box", "loc"])
+def test_classes_in_another_order_give_the_same_numbers(metric, critters, tmp_path, capsys):
+    """A network of the same classes and one more, all in another order, and one with other names for them."""
+    torch.manual_seed(0)
+    plain = backbones.build("tiny", classes=8).eval()
+    torch.nn.init.normal_(plain.linear.weight)
+    plain.names = critters.classes
+    other = backbones.build("tiny", classes=9).eval()
+    order = torch.randperm(8).tolist()
+    state = plain.state_dict()
+    for name in ("linear.weight", "linear.bias"):
+        last = torch.zeros(1, *state[name].shape[1:]) - 100 * (name == "linear.bias")
+        state[name] = torch.cat([state[name][order], last])
+    other.load_state_dict(state)
+    other.names = (*(critters.classes[i] for i in order), "unicorn")
+    save(plain, tmp_path / "plain.safetensors")
+    save(other, tmp_path / "other.safetensors")
+    other.names = (*(f"my {name}" for name in other.names),)
+    save(other, tmp_path / "named.safetensors")
+    pairs = [f"{name}=my {name}" for name in critters.classes]
+    values = []
+    for name, extra in (("plain", []), ("other", []), ("named", ["--match", *pairs])):
+        weights, out = tmp_path / f"{name}.safetensors", tmp_path / f"{name}-{metric}"
+        evaluate(capsys, "--weights", weights, "--metric", metric, "--thresholds", 20, "--out", out, *extra)
+        values.append(report(out)["results"][0]["values"])
+        wanted = ["--classes", "top"] if metric == "loc" else []
+        arguments = ["--number", N, "--weights", weights, "--out", out / "maps", *wanted, *extra]
+        assert cli.main(["maps", *map(str, arguments)]) == 0
+        evaluate(capsys, "--maps", out / "maps", "--metric", metric, "--thresholds", 20, "--out", out)
+        values.append(report(out)["results"][0]["values"])
+    assert values[0]["top1_loc" if metric == "loc" else "MaxBoxAccV2"] > 0
+    assert values[2] == values[4] == values[0]
+    assert values[3] == values[5] == values[1]
+
+
+def test_classes_of_another_data_set_are_refused(tmp_path, capsys):
+    torch.manual_seed(0)
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "imagenet.pth")
+    trees.cub(tmp_path / "birds")
+    trees.voc(tmp_path / "voc")
+    pictures = ["--weights", tmp_path / "imagenet.pth", "--model", "squeezenet1_1", "--data"]
+    said = "classes are none of the network's 1000, the first is"
+    for data, root, first in (("cub", "birds", "001.A"), ("voc2012", "voc", "aeroplane")):
+        options = ["--root", tmp_path / root, "--split", "test" if data == "cub" else "val"]
+        assert f"{said} {first!r}" in evaluate(capsys, *pictures, data, *options, code=1).err
+        assert cli.main(["maps", *map(str, [*pictures, data, *options, "--out", tmp_path / "maps"])]) == 1
+        assert f"{said} {first!r}" in capsys.readouterr().err
+    assert not (tmp_path / "maps").exists()
+    options = ["--root", tmp_path / "birds", "--split", "test", "--thresholds", 20, "--match"]
+    evaluate(capsys, *pictures, "cub", *options, "001.A=albatross", "002.B=goose")
+    network = backbones.build("tiny", classes=7)
+    save(network, tmp_path / "seven.safetensors")
+    message = evaluate(capsys, "--weights", tmp_path / "seven.safetensors", code=1).err
+    assert "8 of the data set's 8 classes are none of the network's 7" in message
+    message = evaluate(capsys, "--maps", tmp_path, "--match", "a=b", code=1).err
+    assert "were matched when they were written" in message
 
 
 def test_guesses_of_a_network_are_boxed(critters, tmp_path, capsys, monkeypatch):

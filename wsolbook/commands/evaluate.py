@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsolbook.commands.samples import SamplesOptions
-from wsolbook.distributed import joined, own_device, rank_and_world
+from wsolbook.distributed import joined, rank_and_world
 from wsolbook.evaluation import loop
 from wsolbook.evaluation.bootstrap import Interval, paired_bootstrap
 from wsolbook.evaluation.report import Report, Result, markdown, write
@@ -79,6 +79,8 @@ def evaluate(options: Evaluate) -> int:
     main = options.maps or options.weights
     if main is None or (options.maps and options.weights):
         raise ValueError("give either --maps FOLDER or --weights FILE")
+    if options.maps and options.match:
+        raise ValueError("the classes of saved maps were matched when they were written; leave out --match")
     with joined():
         report, curves = run(options, main)
         if rank_and_world()[0] == 0:
@@ -93,7 +95,12 @@ def run(options: Evaluate, main: Path) -> tuple[Report, dict[str, Curve]]:
     view = TASKS[options.metric].view
     samples = options.open(options.split, view=view)
     names = file_names(samples)
-    source: Source = FromFolder(main, names) if options.weights is None else network(options, options.weights)
+    source: Source
+    if options.weights is None:
+        source = FromFolder(main, names)
+    else:
+        model, order = options.network(samples, options.model, options.weights)
+        source = FromNetwork(model, TASKS[options.metric].guesses, name=str(options.weights), order=order)
     files = names[:1] if options.metric == "miou" and options.weights is None else []
     task = options.task(len(samples.classes), any(find_file(main, n).suffix == ".png" for n in files))
 
@@ -120,14 +127,6 @@ def run(options: Evaluate, main: Path) -> tuple[Report, dict[str, Curve]]:
     title = f"{options.metric} on {options.data}, {options.split}{errors}"
     curves = {name: curve for name, t in tallies.items() if (curve := task.curve(t.total)) is not None}
     return Report(title, len(samples), results, plain(options)), curves
-
-
-def network(options: Evaluate, weights: Path) -> FromNetwork:
-    """Return the maps of a network, on the device of this process."""
-    from wsolbook.backbones.pretrained import load_pretrained
-
-    model = load_pretrained(options.model, weights).network.to(own_device())
-    return FromNetwork(model, guesses=TASKS[options.metric].guesses, name=str(weights))
 
 
 def _result(name: str, tally: loop.Tally[Any], samples: Samples, against: Interval | None = None) -> Result:

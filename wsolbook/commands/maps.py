@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 from wsolbook.commands.samples import SamplesOptions
 from wsolbook.data.sampling import load
-from wsolbook.distributed import launched, own_device
+from wsolbook.distributed import launched
+from wsolbook.evaluation.classes import read_pairs
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import read_json, write_json
@@ -77,16 +78,16 @@ def maps(options: WriteMaps) -> int:
     """Write the maps that are missing and say how many there were."""
     if problems := options.problems():
         raise ConfigError(problems)
-    from wsolbook.backbones.pretrained import load_pretrained
-
-    network = load_pretrained(options.model, options.weights).network.to(own_device())
     view: dict[str, Any] = {"size": options.size} if options.size else {"view": "original"}
     data = options.open(options.split, **view)
-    print(f"{write(network, data, options)} of {len(data)} pictures written to {options.out}")
+    network, order = options.network(data, options.model, options.weights)
+    print(f"{write(network, data, options, order)} of {len(data)} pictures written to {options.out}")
     return 0
 
 
-def write(model: Localizer | nn.Module, data: Samples, options: WriteMaps) -> int:
+def write(
+    model: Localizer | nn.Module, data: Samples, options: WriteMaps, order: tuple[int, ...] | None = None
+) -> int:
     """Write this process's share of the maps that are missing and return how many pictures that were.
 
     Raises:
@@ -97,7 +98,7 @@ def write(model: Localizer | nn.Module, data: Samples, options: WriteMaps) -> in
     _claim(options)
     best = options.classes == "top"
     source = FromNetwork(
-        model, options.top if best else 0, not best, scales=options.scales, flip=options.flip
+        model, options.top if best else 0, not best, scales=options.scales, flip=options.flip, order=order
     )
     names = file_names(data)
     todo = [i for i in range(part, len(data), parts) if not (options.out / f"{names[i]}.npz").is_file()]
@@ -130,6 +131,7 @@ def _claim(options: WriteMaps) -> None:
     free = ("out", "root", "batch_size", "workers", "shard")
     about = {k: v for k, v in asdict(options).items() if k not in free}
     about |= {"weights": options.weights.name, "scales": list(options.scales)}
+    about |= {"match": read_pairs(options.match)}
     note = options.out / "maps.json"
     if note.is_file() and (before := read_json(note, "choose another folder")) != about:
         changed = ", ".join(k for k in about if before.get(k) != about[k])

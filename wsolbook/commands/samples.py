@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from wsolbook.data.sets import Name, open_split
+from wsolbook.distributed import own_device
+from wsolbook.evaluation.classes import match_classes, read_pairs
 from wsolbook.profiles import SEEDS
 from wsolbook.types import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesOptions:
-    """Which pictures.
+    """Which pictures, and which classes of a network they show.
 
     Attributes:
         data: which data set.
@@ -22,6 +26,8 @@ class SamplesOptions:
         number: how many critters.
         preset: which world of critters.
         seed: of the critters.
+        match: what the network calls classes of the data set, where names differ: pairs such as cat=tabby,
+            names or numbers of the network, or a text file with one a line.
     """
 
     data: Literal["critters"] | Name = "critters"
@@ -30,6 +36,7 @@ class SamplesOptions:
     number: int = 1000
     preset: str = "single"
     seed: int = 0
+    match: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be."""
@@ -45,6 +52,22 @@ class SamplesOptions:
 
             return Critters(self.number, self.preset, seed=self.seed, split=split)
         return open_split(self.data, self.root, split, **view)
+
+    def network(
+        self, samples: Samples, model: str | None, weights: Path
+    ) -> tuple[nn.Module, tuple[int, ...]]:
+        """Return a network on the device of this process, and its number of each class of the samples.
+
+        Raises:
+            ValueError: when the file does not fit, or a class of the samples is none of the network's.
+            OSError: when the file cannot be read.
+        """
+        from wsolbook.backbones.pretrained import load_pretrained
+
+        trained = load_pretrained(model, weights)
+        named = bool(getattr(trained.network, "names", ()))
+        order = match_classes(samples.classes, trained.names, named, read_pairs(self.match))
+        return trained.network.to(own_device()), order
 
     def at_once(self, wanted: int, view: str) -> int:
         """Return how many pictures fit into a batch: one, where their sizes differ."""

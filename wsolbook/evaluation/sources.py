@@ -31,6 +31,8 @@ class FromNetwork:
         scales: factors of the size; maps are averaged over them.
         flip: also average over mirrored pictures.
         name: for messages.
+        order: the network's number of each class, where the data set numbers them otherwise (see
+            `wsolbook.evaluation.classes.match_classes`); predictions carry the data set's numbers.
     """
 
     model: Localizer | nn.Module
@@ -40,23 +42,27 @@ class FromNetwork:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     name: str = "the network"
+    order: tuple[int, ...] | None = None
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return what the network says about each picture."""
         images = batch.images.to(device_of(self.model))
         logits = self.model(images).float().cpu() if self.guesses or self.logits else None
+        if self.order is not None and logits is not None:
+            logits = logits[:, self.order]
         scores = logits if logits is not None else [None] * len(batch)
         classes = [self._classes(*each) for each in zip(batch.labels, scores, strict=True)]
         # All pictures get as many maps as the one with the most classes, at least one; the rest is cut again.
         filled = pad_sequence([*classes, torch.zeros(1, dtype=torch.long)], batch_first=True)[:-1]
-        maps = self._maps(images, filled.to(images.device)).float().cpu()
+        asked = filled if self.order is None else torch.tensor(self.order)[filled]
+        maps = self._maps(images, asked.to(images.device)).float().cpu()
         return [
             Prediction(values[: len(own)], own, score, f"{self.name}, picture {index}")
             for values, own, score, index in zip(maps, classes, scores, batch.index.tolist(), strict=True)
         ]
 
-    def _classes(self, labels: Float[Tensor, " c"], logits: Float[Tensor, " c"] | None) -> Int[Tensor, " k"]:
+    def _classes(self, labels: Float[Tensor, " c"], logits: Float[Tensor, " m"] | None) -> Int[Tensor, " k"]:
         """Return the classes of the maps of one picture."""
         present = labels.nonzero().flatten() if self.labels else torch.zeros(0, dtype=torch.long)
         if not self.guesses or logits is None:
