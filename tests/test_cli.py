@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import subprocess
 import sys
 
@@ -36,6 +37,19 @@ def test_errors_of_the_user_become_one_sentence(capsys, monkeypatch):
     monkeypatch.setenv("WSOLBOOK_DEBUG", "1")
     with pytest.raises(ValueError, match="cam-dogs"):
         cli.main(["train", "--recipe", "cam-dogs"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Unix")
+@pytest.mark.parametrize("arguments", [["recipes"], ["recipes", "--help"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
+    """The reader is gone before the first word, which comes late because of what is imported."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "wsolbook.cli", *arguments], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_wrong_option_is_refused_by_name(capsys):

@@ -31,9 +31,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 if it worked, 1 on an error of the user, 2 on a wrong option.
 
     Errors that a user can mend (ValueError, TypeError, OSError, MemoryError) become one sentence on stderr;
-    set `WSOLBOOK_DEBUG=1` to see where they come from.
+    set `WSOLBOOK_DEBUG=1` to see where they come from. Where nobody reads on, as behind `| head`, it ends
+    without a word, with 141 like other commands.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        try:
+            return _main(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be printed must go somewhere, or Python itself complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
@@ -48,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         if address := next((word for word in rest if "://" in word), None):
             raise ValueError(f"{address} is an address; download it, and name the file")
         return _run(verb, rest)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, MemoryError) as error:
         if os.environ.get("WSOLBOOK_DEBUG"):
             raise
