@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from wsolbook.metrics import best_threshold, part_coverage, part_evidence, part_importance, rank_agreement
+from wsolbook.metrics import (
+    AREAS,
+    Coverage,
+    MeanShare,
+    attention,
+    best_threshold,
+    part_coverage,
+    part_evidence,
+    part_importance,
+    rank_agreement,
+)
 
 
 @pytest.fixture
@@ -89,6 +99,41 @@ def test_importance_is_the_fall_of_the_logit():
 def test_evidence_is_the_mean_over_the_part(animal):
     scores, parts = animal
     torch.testing.assert_close(part_evidence(scores, parts), torch.tensor([[0.95, 1.6 / 3, 0.5]]))
+
+
+def test_attention_is_the_share_of_the_positive_evidence(animal):
+    scores, parts = animal
+    expected = torch.tensor([[1.9, 1.6, 0.5, 0.5]], dtype=torch.float64) / 4.5
+    torch.testing.assert_close(attention(scores, parts), expected, atol=1e-7, rtol=0)
+    below = torch.where(scores > 0.45, scores, -1.0)  # what speaks against the class is no attention
+    expected = torch.tensor([[1.9, 1.3, 0.5, 0.0]], dtype=torch.float64) / 3.7
+    torch.testing.assert_close(attention(below, parts), expected, atol=1e-7, rtol=0)
+    assert attention(-scores, parts).isnan().all()
+
+
+def test_streaming_coverage_is_that_of_all_maps_at_once(animal):
+    scores, parts = animal
+    nothing = torch.zeros_like(scores)
+    one, other = Coverage(10), Coverage(10)
+    one.update(scores, parts)
+    assert one.compute() == {
+        "best IoU": pytest.approx(600 / 7), "threshold": pytest.approx(0.2),
+        "head": 100.0, "body": 100.0, "limbs": 100.0, "background": 25.0,
+    }  # fmt: skip
+    other.update(nothing, parts)
+    both = one.merge(other).compute()
+    everything = torch.cat([scores, nothing]), torch.cat([parts, parts])
+    shares = part_coverage(*everything, both["threshold"])
+    assert {name: both[name] / 100 for name in AREAS} == pytest.approx(shares)
+
+
+def test_mean_shares_are_counted_in_millionths():
+    metric, rest = MeanShare(), MeanShare()
+    assert math.isnan(metric.compute())
+    metric.update(torch.tensor([0.25, 1.0]))
+    rest.update(torch.tensor([1 / 3]))
+    assert metric.compute() == 62.5
+    assert metric.merge(rest).compute() == pytest.approx(100 * (1.25 + 1 / 3) / 3, abs=1e-4)
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,6 +14,7 @@ from wsolbook.maps import normalize, resize
 from wsolbook.methods import METHODS
 from wsolbook.metrics import best_threshold, part_coverage
 from wsolbook.recipes import On, OnCritters, OnCub, OnIlsvrc, OnVoc, Recipe
+from wsolbook.recipes.on import leads, scores
 from wsolbook.training import ConfigError, Optim, train
 from wsolbook.types import Network
 
@@ -61,7 +62,7 @@ def test_a_paper_of_one_class_trains_and_is_measured_on_every_data_set(data: On,
     before = model.conv.bias.detach().clone()
     history = train(model, pictures, recipe, evaluate=recipe.evaluate)
     assert list(history.final) == ["step", *recipe.data.metrics]
-    assert list(recipe.data.center()) == list(recipe.data.metrics[1:])
+    assert list(scores(recipe.data.center())) == list(recipe.data.metrics[1:])
     assert not torch.equal(model.conv.bias, before)
     # Both losses are sums over the same two pictures, so three times the scale is three times the step.
     torch.manual_seed(0)
@@ -99,8 +100,8 @@ def test_held_out_critters_are_the_same_for_every_seed_and_no_training_pictures(
 def test_several_species_a_picture_are_measured_as_such():
     data = OnCritters(preset="multi", n=4, held_out=6, size=16)
     assert data.multi_label
-    assert data.metrics == ("mAP", "MaxBoxAccV2", "MaxBoxAcc", "PxAP")
-    assert list(data.center()) == ["MaxBoxAccV2", "MaxBoxAcc", "PxAP"]
+    assert data.metrics == ("mAP", "MaxBoxAccV2", "MaxBoxAcc", "PxAP", "seed mIoU", "background score")
+    assert list(scores(data.center())) == list(data.metrics[1:])
 
 
 def test_parts_are_covered_as_by_the_function_on_all_maps_at_once():
@@ -114,3 +115,15 @@ def test_parts_are_covered_as_by_the_function_on_all_maps_at_once():
     found = data.evaluate(model)
     for part, share in expected.items():
         assert found[part] == pytest.approx(100 * share, abs=1e-9)
+
+
+def test_leads_pair_the_pictures_of_what_both_have_counted():
+    data = OnCritters(held_out=20, size=16)
+    torch.manual_seed(0)
+    ours = data.each(Toy(data=data).model())
+    same = leads(ours, ours)
+    assert same == {name: [0.0, 0.0] for name in data.metrics}  # the same draws of pictures for both
+    over = leads(ours, data.center())
+    assert list(over) == list(data.metrics[1:])
+    for name, (low, high) in over.items():
+        assert low <= scores(ours)[name] - scores(data.center())[name] <= high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from wsolbook import cli, results
 from wsolbook.files import write_json
 from wsolbook.recipes import RECIPES
+from wsolbook.training import Optim
 
 SMALL = ["--steps", "2", "--batch-size", "4", "--data.n", "8", "--data.held-out", "6", "--data.size", "16"]
 
@@ -29,7 +31,8 @@ def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkey
     assert record["pictures"] == {"training": 8, "evaluated": 6}
     parts = {"head", "body", "limbs", "background"}
     assert record["center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
-    assert record["over_center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"}
+    assert record["over_center"].keys() == {"MaxBoxAccV2", "MaxBoxAcc", "PxAP"} | parts
+    assert record["columns"] == {}
     for metric, intervals in record["over_center"].items():
         for (low, high), ours in zip(intervals, record["metrics"][metric], strict=True):
             assert low <= high
@@ -57,6 +60,30 @@ def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkey
     assert f"cam-critters-seed1 was begun at commit {'0' * 40}" in capsys.readouterr().err
 
 
+def test_columns_are_trained_beside_it_from_the_same_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = {"twin": {"slope": 30.0}, "still": {"optim": Optim(lr=1e-9)}}
+    monkeypatch.setitem(RECIPES, "gain-critters", replace(RECIPES["gain-critters"], columns=columns))
+    assert cli.main(["reproduce", "gain-critters", "--seeds", "3", "4", "--device", "cpu", *SMALL]) == 0
+    record = json.loads((tmp_path / "results" / "gain-critters.json").read_text())
+    assert "columns" not in record["config"]
+    twin, still = record["columns"]["twin"], record["columns"]["still"]
+    assert twin["changed"] == {"slope": 30.0}
+    assert still["changed"]["optim"]["lr"] == 1e-9
+    assert twin["metrics"] == record["metrics"]  # the same settings: the same pictures, start and steps
+    assert twin["lead"] == {metric: [[0.0, 0.0]] * 2 for metric in record["metrics"]}
+    assert still["metrics"] != record["metrics"]
+    for metric, intervals in still["lead"].items():
+        for (low, high), theirs, ours in zip(
+            intervals, still["metrics"][metric], record["metrics"][metric], strict=True
+        ):
+            assert low - 1e-9 <= theirs - ours <= high + 1e-9
+    assert all(seconds > 0 for seconds in still["seconds"])
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {
+        f"gain-critters{column}-seed{seed}" for column in ("", "-twin", "-still") for seed in (3, 4)
+    }
+
+
 @pytest.mark.parametrize("seeds", [[], ["1", "1"]])
 def test_seeds_must_differ(seeds, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -73,4 +100,6 @@ def test_reproduce_needs_a_name_and_its_help_lists_them(capsys):
 
 def test_the_page_lists_every_recipe():
     page = Path(__file__).parents[2] / "book" / "reproduce.md"
-    assert set(re.findall(r"`(cam-[\w-]+)`", page.read_text(encoding="utf-8"))) == set(RECIPES)
+    assert set(re.findall(r"`((?:cam|gain|gain_ext)-[\w-]+)`", page.read_text(encoding="utf-8"))) == set(
+        RECIPES
+    )

@@ -31,13 +31,14 @@ class Tally(Generic[M]):
     Attributes:
         total: over all images.
         by_class: over those of each class, where the task counts by class.
-        each: the counts of each image, if `keep` asks for them.
+        each: the counts of each image, if `keep` asks for them and they add up.
     """
 
     def __init__(self, task: Task[M], keep: bool = False) -> None:
         self.task, self.total = task, task.empty()
         self.by_class: dict[int, M] = {}
-        self.each, self.keep = PerImage(task.empty), keep
+        self.each = PerImage(task.empty)
+        self.keep = keep and not any(counts.is_floating_point() for counts in self.total.state.values())
 
     def add(self, pictures: Sequence[Sequence[tuple[int | None, M]]]) -> None:
         """Add what each of some pictures counts."""

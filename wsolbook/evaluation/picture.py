@@ -62,6 +62,16 @@ class Truth:
             return self.mask
         return torch.where(self.mask == 255, 255, self.mask == label + 1).to(torch.uint8)
 
+    def require_parts(self) -> Bool[Tensor, "p h w"]:
+        """Return where each part is.
+
+        Raises:
+            ValueError: when nobody knows.
+        """
+        if self.parts is None:
+            raise ValueError("the data set has no parts to evaluate with")
+        return self.parts
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -24,6 +24,7 @@ from wsolbook.metrics.boxes import Contours, box_above
 from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
 from wsolbook.metrics.counts import Counts
 from wsolbook.metrics.localization import LocalizationError
+from wsolbook.metrics.parts import AREAS, Coverage
 from wsolbook.metrics.pixels import PixelAP
 from wsolbook.metrics.segmentation import ConfusionMatrix, SeedIoU
 
@@ -37,6 +38,7 @@ class Task(ABC, Generic[M]):
     Attributes:
         empty: builds the metric that has counted nothing.
         headline: name of the number that runs are compared by.
+        compared: names of all such numbers, where one is not enough.
         lower_is_better: whether that is an error.
         view: of the pictures: warped into the square frame, or as they are.
         guesses: number of the network's best guesses whose maps are needed, beside those of the labels.
@@ -46,6 +48,7 @@ class Task(ABC, Generic[M]):
 
     empty: Callable[[], M]
     headline: str
+    compared: tuple[str, ...] = ()
     lower_is_better: ClassVar[bool] = False
     view: ClassVar[Literal["warp", "original"]] = "warp"
     guesses: ClassVar[int] = 0
@@ -67,6 +70,11 @@ class Task(ABC, Generic[M]):
     def score(self, metric: M) -> float:
         """Return the headline number."""
         return self.values(metric)[self.headline]
+
+    def scores(self, metric: M) -> dict[str, float]:
+        """Return the numbers that runs are compared by."""
+        values = self.values(metric)
+        return {name: values[name] for name in self.compared or (self.headline,)}
 
     def class_values(self, by_class: Mapping[int, M], total: M) -> dict[int, float]:
         """Return the headline of each class, background as -1."""
@@ -197,35 +205,23 @@ class Pixels(Task[PixelAP]):
         return "recall", "precision in percent", curve.recall, 100 * curve.precision
 
 
-class Parts(Task[PixelAP]):
-    """Share of each part that a map covers at the best threshold of the set, as `metrics.part_coverage`.
-
-    Parts are counted as classes, background as the last of them.
-    """
+class Parts(Task[Coverage]):
+    """Share of each part that a map covers at the best threshold of the set (see `metrics.Coverage`)."""
 
     headline = "best IoU"
+    compared = AREAS
 
     def __init__(self, thresholds: int = 1000) -> None:
-        self.empty = partial(PixelAP, thresholds)
+        self.empty = partial(Coverage, thresholds)
 
-    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, PixelAP]]:
-        if truth.parts is None:
-            raise ValueError("the data set has no parts to evaluate with")
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, Coverage]]:
+        metric = self.empty()
         values = normalize(resize(said.of(truth.labels), truth.size)).amax(0, keepdim=True)
-        areas = torch.cat([truth.parts, ~truth.parts.any(0, keepdim=True)])
-        for part, area in enumerate(areas):
-            metric = self.empty()
-            metric.update(values, torch.where(area, int(part < len(truth.parts)), 255).to(torch.uint8)[None])
-            yield part, metric
+        metric.update(values, truth.require_parts()[None])
+        yield None, metric
 
-    def values(self, metric: PixelAP) -> dict[str, float]:
-        threshold, iou = metric.best_threshold()
-        return {"best IoU": iou, "threshold": threshold}
-
-    def class_values(self, by_class: Mapping[int, PixelAP], total: PixelAP) -> dict[int, float]:
-        on = torch.from_numpy(total.edges >= total.best_threshold()[0])
-        pixels = {part: metric.state["scores"].sum(0).double() for part, metric in by_class.items()}
-        return {part: float(100 * counts[on].sum() / counts.sum()) for part, counts in pixels.items()}
+    def values(self, metric: Coverage) -> dict[str, float]:
+        return metric.compute()
 
 
 class Seeds(Task[SeedIoU]):

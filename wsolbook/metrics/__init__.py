@@ -3,9 +3,12 @@
 from wsolbook.metrics.accuracy import BoxAccuracy
 from wsolbook.metrics.boxes import box_above, box_iou, boxes_from_map
 from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
-from wsolbook.metrics.counts import Counts
+from wsolbook.metrics.counts import Counts, MeanShare
 from wsolbook.metrics.localization import LocalizationError
 from wsolbook.metrics.parts import (
+    AREAS,
+    Coverage,
+    attention,
     best_threshold,
     part_coverage,
     part_evidence,
@@ -16,14 +19,18 @@ from wsolbook.metrics.pixels import PixelAP
 from wsolbook.metrics.segmentation import ConfusionMatrix, SeedIoU
 
 __all__ = [
+    "AREAS",
     "AveragePrecision",
     "BoxAccuracy",
     "ConfusionMatrix",
     "Counts",
+    "Coverage",
     "LocalizationError",
+    "MeanShare",
     "PixelAP",
     "SeedIoU",
     "TopAccuracy",
+    "attention",
     "best_threshold",
     "box_above",
     "box_iou",

@@ -7,6 +7,7 @@ all images, so it keeps their scores, which are joined instead of added.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,6 +59,22 @@ class Counts:
         """Raise a ValueError if nothing has been counted."""
         if self.images == 0:
             raise ValueError(f"{type(self).__name__} has counted no image: the data set is empty")
+
+
+class MeanShare(Counts):
+    """Mean over images of a share in [0, 1], counted in millionths, so that sums stay whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {"millionths": torch.zeros((), dtype=torch.int64)})
+
+    def update(self, shares: Float[Tensor, " n"]) -> None:
+        """Count a batch."""
+        self.state["millionths"] += (shares.double() * 1e6).round().long().sum().cpu()
+        self.state["images"] += len(shares)
+
+    def compute(self) -> float:
+        """Return the mean in percent; NaN where a resample of the images holds none that counts."""
+        return int(self.state["millionths"]) / 1e4 / self.images if self.images else math.nan
 
 
 def require_unit_range(maps: Float[Tensor, "*n h w"]) -> None:

@@ -14,9 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from wsolbook.metrics.counts import IGNORE, Counts
 from wsolbook.metrics.pixels import PixelAP
 
 PARTS = ("head", "body", "limbs")
+AREAS = (*PARTS, "background")
 
 
 def part_coverage(
@@ -46,9 +48,9 @@ def part_coverage(
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
     on = maps >= threshold
-    areas = torch.cat([parts, ~parts.any(1, keepdim=True)], 1)
-    covered = (areas & on[:, None]).sum((0, 2, 3)).double()
-    share = covered / areas.sum((0, 2, 3))
+    there = areas(parts)
+    covered = (there & on[:, None]).sum((0, 2, 3)).double()
+    share = covered / there.sum((0, 2, 3))
     return dict(zip((*names, "background"), share.tolist(), strict=True))
 
 
@@ -68,6 +70,56 @@ def best_threshold(
     pixels = PixelAP(thresholds)
     pixels.update(maps, masks)
     return pixels.best_threshold()[0]
+
+
+class Coverage(Counts):
+    """Streaming `part_coverage` at the best threshold of the set, with background as the last part.
+
+    Args:
+        thresholds: as in `PixelAP`.
+    """
+
+    def __init__(self, thresholds: int = 1000) -> None:
+        scores = torch.zeros(len(PARTS) + 1, thresholds + 1, dtype=torch.int64)
+        super().__init__({"thresholds": thresholds}, {"scores": scores})
+
+    def update(self, maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> None:
+        """Count a batch.
+
+        Raises:
+            ValueError: as `PixelAP.update`.
+        """
+        for scores, area in zip(self.state["scores"], areas(parts).unbind(1), strict=True):
+            pixels = PixelAP(self.settings["thresholds"])
+            pixels.update(maps, torch.where(area, 0, IGNORE).to(torch.uint8))
+            scores += pixels.state["scores"][0]
+        self.state["images"] += len(maps)
+
+    def compute(self) -> dict[str, float]:
+        """Return threshold, IoU of the whole object there, and share of each part that is on, in percent."""
+        pixels, scores = PixelAP(self.settings["thresholds"]), self.state["scores"]
+        pixels.state = {
+            "images": self.state["images"],
+            "scores": torch.stack([scores[-1], scores[:-1].sum(0)]),
+        }
+        threshold, iou = pixels.best_threshold()
+        shares = 100 * scores[:, torch.from_numpy(pixels.edges >= threshold)].sum(1).double() / scores.sum(1)
+        return {"best IoU": iou, "threshold": threshold} | dict(zip(AREAS, shares.tolist(), strict=True))
+
+
+def areas(parts: Bool[Tensor, "n p h w"]) -> Bool[Tensor, "n areas h w"]:
+    """Return the parts with background, which is what no part covers, as the last of them."""
+    return torch.cat([parts, ~parts.any(1, keepdim=True)], 1)
+
+
+def attention(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> Float[Tensor, "n areas"]:
+    """Return how the positive evidence of each map is shared out among the parts and background.
+
+    Returns:
+        Shares that sum to 1; NaN where a map has no positive evidence.
+    """
+    evidence = maps.double().relu()[:, None]
+    return (evidence * areas(parts)).sum((2, 3)) / evidence.sum((2, 3))
 
 
 def part_evidence(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> Float[Tensor, "n p"]:

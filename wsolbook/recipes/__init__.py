@@ -1,13 +1,15 @@
 """Recipes: a paper's network and schedule on a data set, with the constants and where they are from."""
 
+from wsolbook.recipes.bias import OnBiased
 from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.gain import GAIN
 from wsolbook.recipes.on import On, OnCritters, OnCub, OnIlsvrc, OnVoc
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.training.config import ConfigError
 
-RECIPES: dict[str, Recipe] = {**CAM}
+RECIPES: dict[str, Recipe] = {**CAM, **GAIN}
 
-__all__ = ["RECIPES", "On", "OnCritters", "OnCub", "OnIlsvrc", "OnVoc", "Recipe", "named"]
+__all__ = ["RECIPES", "On", "OnBiased", "OnCritters", "OnCub", "OnIlsvrc", "OnVoc", "Recipe", "named"]
 
 
 def named(name: str) -> Recipe:

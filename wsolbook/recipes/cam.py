@@ -86,7 +86,7 @@ IN_MINUTES = Cam(
     evaluate_every=0,
 )
 
-CAM: dict[str, Recipe] = {
+CAM: dict[str, Cam] = {
     "cam-critters": ON_CRITTERS,
     # Ablations: maximum pooling; maps of 16x16, where what follows the last pooling is dilated; of 4x4.
     "cam-critters-gmp": replace(ON_CRITTERS, head="gmp"),

@@ -15,9 +15,8 @@ from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
 from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate, paired_bootstrap
 from wsolbook.evaluation.tasks import Boxes, Classification, MultiLabel, Parts, Pixels, Seeds, Task
+from wsolbook.metrics import SeedIoU
 from wsolbook.types import Localizer, Samples
-
-AREAS = (*critters.PARTS, "background")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class On(ABC):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the numbers that `evaluate` returns."""
-        return tuple(task.headline for task in self.tasks())
+        return tuple(name for task in self.tasks() for name in task.compared or (task.headline,))
 
     @abstractmethod
     def problems(self) -> list[str]:
@@ -62,18 +61,29 @@ class On(ABC):
     def testing(self) -> Samples:
         """Open or draw the pictures to evaluate on, the same for every seed."""
 
+    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+        """Count the test pictures by each task, and keep the counts of each picture."""
+        return count(model, self.testing(), self.tasks(), workers)
+
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
         """Measure a network on the test pictures, in percent."""
-        return scores(count(model, self.testing(), self.tasks(), workers))
+        return scores(self.each(model, workers))
 
-    def each_map(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
-        """Count the maps of a network on each test picture; classification is left out."""
-        return evaluate(FromNetwork(model), self.testing(), self.tasks()[1:], workers=workers, keep=True)
+    def center(self) -> list[Tally[Any]]:
+        """Count the map that guesses the center of every picture."""
+        return [tally for tally in self.each(Center(len(self.classes))) if not tally.task.logits]
 
-    def center(self) -> dict[str, float]:
-        """Measure the map that guesses the center of every picture; classification is left out."""
-        found = self.evaluate(Center(len(self.classes)))
-        return {metric: found[metric] for metric in self.metrics[1:]}
+
+class NamedSeeds(Seeds):
+    """Maps as segmentation seeds, at the background score that is best for this very set."""
+
+    headline = "seed mIoU"
+    compared = (headline, "background score")
+
+    def values(self, metric: SeedIoU) -> dict[str, float]:
+        """Return the mean IoU of the classes, and the background score."""
+        best = metric.compute()
+        return {"seed mIoU": best["miou"], "background score": best["score"]}
 
 
 @dataclass(frozen=True)
@@ -104,14 +114,9 @@ class OnCritters(On):
         """Names of the species."""
         return critters.world(self.preset).names
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """With the share of each part that a map covers, where each picture shows one animal."""
-        return super().metrics if self.multi_label else (*super().metrics, *AREAS)
-
     def tasks(self) -> list[Task[Any]]:
-        """With pixels."""
-        return [*super().tasks(), Pixels()]
+        """With pixels, and the share of each part that a map covers; of several animals, seeds instead."""
+        return [*super().tasks(), Pixels(), NamedSeeds(len(self.classes)) if self.multi_label else Parts()]
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
@@ -124,26 +129,22 @@ class OnCritters(On):
             found.append(f"data.preset must be one of {', '.join(critters.PRESETS)}, got {self.preset!r}")
         return found
 
+    def knobs(self) -> dict[str, Any]:
+        """Return what differs from the preset."""
+        return {}
+
     def training(self, seed: int) -> critters.Critters:
         """Draw the training pictures."""
-        return critters.Critters(self.n, self.preset, self.size, seed, "train")
+        return critters.Critters(self.n, self.preset, self.size, seed, "train", **self.knobs())
 
     def testing(self) -> critters.Critters:
         """Draw the held-out pictures."""
-        return _held_out(self.held_out, self.preset, self.size)
-
-    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
-        """Measure a network on the held-out pictures, in one pass."""
-        if self.multi_label:
-            return super().evaluate(model, workers)
-        *usual, parts = count(model, self.testing(), [*self.tasks(), Parts()], workers)
-        shares = parts.task.class_values(parts.by_class, parts.total)
-        return scores(usual) | {area: shares[i] for i, area in enumerate(AREAS)}
+        return _held_out(self.held_out, self.preset, self.size, **self.knobs())
 
 
 @functools.lru_cache(maxsize=1)
-def _held_out(n: int, preset: str, size: int) -> critters.Critters:
-    return critters.Critters(n, preset, size, 0, "val")
+def _held_out(n: int, preset: str, size: int, **knobs: Any) -> critters.Critters:
+    return critters.Critters(n, preset, size, 0, "val", **knobs)
 
 
 @dataclass(frozen=True)
@@ -218,22 +219,18 @@ class OnVoc(OnPictures):
         """Names of the 20 classes."""
         return CLASSES
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """With the maps as segmentation seeds, at the background score that is best for this very set."""
-        return (*super().metrics, "seed mIoU", "background score")
-
     def tasks(self) -> list[Task[Any]]:
-        """With pixels."""
-        return [*super().tasks(), Pixels()]
+        """With pixels, and the maps as segmentation seeds."""
+        return [*super().tasks(), Pixels(), NamedSeeds(len(CLASSES))]
 
-    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
-        """Measure a network: classification and boxes in the 224 frame, seeds at the size of each picture."""
+    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+        """Count classification and boxes in the 224 frame, seeds at the size of each picture."""
+        *framed, seeds = self.tasks()
         data = self.open(self.test, view="original")
-        (seeds,) = evaluate(FromNetwork(model), data, [Seeds(len(CLASSES))], batch_size=1, workers=workers)
-        best = seeds.total.compute()
-        found = super().evaluate(model, workers)
-        return found | {"seed mIoU": best["miou"], "background score": best["score"]}
+        return [
+            *count(model, self.testing(), framed, workers),
+            *count(model, data, [seeds], workers, batch_size=1),
+        ]
 
 
 @dataclass(frozen=True)
@@ -255,23 +252,39 @@ class OnIlsvrc(OnPictures):
     test: str = "val"
 
 
-def count(model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int) -> list[Tally[Any]]:
+def count(
+    model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int, batch_size: int = 32
+) -> list[Tally[Any]]:
     """Count the pictures of a data set once by all tasks."""
-    return evaluate(FromNetwork(model, logits=True), data, tasks, workers=workers)
+    source = FromNetwork(model, logits=any(task.logits for task in tasks))
+    return evaluate(source, data, tasks, batch_size=batch_size, workers=workers, keep=True)
 
 
-def leads(ours: list[Tally[Any]], other: list[Tally[Any]]) -> dict[str, list[float]]:
-    """Return, as a 95 % interval over the pictures of `On.each_map`, how far some maps lie above others."""
-    found = {
-        a.task.headline: paired_bootstrap(a.each, b.each, a.task.score)
-        for a, b in zip(ours, other, strict=True)
-    }
-    return {metric: [interval.low, interval.high] for metric, interval in found.items()}
+def leads(ours: list[Tally[Any]], others: list[Tally[Any]]) -> dict[str, list[float]]:
+    """Return, as 95 % intervals over the pictures, how far some numbers of ours lie above those of others.
+
+    Args:
+        ours: from `On.each`.
+        others: of the same pictures; what only one of both has counted is left out.
+    """
+    found = {}
+    theirs = {tally.task.headline: tally for tally in others if tally.keep}
+    for tally in ours:
+        if other := theirs.get(tally.task.headline):
+            for name in tally.task.scores(tally.total):
+                score = functools.partial(_score, tally.task, name)
+                interval = paired_bootstrap(tally.each, other.each, score)
+                found[name] = [interval.low, interval.high]
+    return found
+
+
+def _score(task: Task[Any], name: str, metric: Any) -> float:
+    return task.scores(metric)[name]
 
 
 def scores(tallies: list[Tally[Any]]) -> dict[str, float]:
-    """Return the headline number of each task."""
-    return {tally.task.headline: tally.task.score(tally.total) for tally in tallies}
+    """Return the numbers that runs are compared by."""
+    return {k: v for tally in tallies for k, v in tally.task.scores(tally.total).items()}
 
 
 # What fits on two cores. The small copy of CUB has ten kinds of birds: another folder, the same data set.

@@ -17,6 +17,8 @@ from wsolbook.recipes.on import On, OnCritters
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Localizer, Network, Samples
 
+Columns = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Recipe(TrainConfig):
@@ -27,6 +29,8 @@ class Recipe(TrainConfig):
         source: where the settings and the target are from.
         target: numbers of the source in percent, under our metrics' names where they measure the same thing.
         data: what the method is trained and measured on.
+        columns: what `wsolbook reproduce` trains beside it on the same pictures from the same start: a name
+            and the settings that differ.
         backbone: a name of `wsolbook.backbones.BACKBONES`.
         weights: where pre-trained parameters come from: `"imagenet"` (downloaded), `"critters"` (shipped, for
             the tiny networks), a file, whose name may hold environment variables, or None. A network that
@@ -39,6 +43,7 @@ class Recipe(TrainConfig):
 
     source: Suppress[str] = ""
     target: Suppress[Mapping[str, float]] = field(default_factory=dict)
+    columns: Suppress[Columns] = field(default_factory=dict)
     data: On = OnCritters()
     backbone: str = "tiny"
     weights: str | None = None

@@ -10,26 +10,27 @@ from typing import Any
 
 import torch
 
-from wsolbook.evaluation import Center
+from wsolbook.evaluation import Tally
 from wsolbook.files import read_json
 from wsolbook.profiles import best_device
-from wsolbook.recipes.on import leads
+from wsolbook.recipes.on import leads, scores
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.results import provenance
 from wsolbook.training.config import plain
 from wsolbook.training.loop import train
+from wsolbook.types import Network, Samples
 
 
 def reproduce(
     name: str, recipe: Recipe, seeds: Sequence[int], runs: Path, command: Sequence[str]
 ) -> dict[str, Any]:
-    """Train and measure a recipe once a seed, and return what results/NAME.json holds.
+    """Train and measure a recipe and its columns once a seed, and return what results/NAME.json holds.
 
     A run that was stopped goes on where it was; a seed that is done is not trained again.
 
     Args:
         name: of the recipe.
-        recipe: as `resolved`.
+        recipe: as `resolved`, with columns as they are to be run.
         seeds: one training each.
         runs: folder of the run folders NAME-seedS.
         command: the words of the command line.
@@ -41,40 +42,87 @@ def reproduce(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different numbers, at least one, got {list(seeds)}")
     where = provenance(best_device() if recipe.device == "auto" else recipe.device)
-    folders = {seed: runs / f"{name}-seed{seed}" for seed in seeds}
+    runs_of = {name: name} | {column: f"{name}-{column.replace(' ', '-')}" for column in recipe.columns}
+    folders = {(of, s): runs / f"{run}-seed{s}" for of, run in runs_of.items() for s in seeds}
     for folder in folders.values():
         _require_commit(folder, where["commit"])
-    found, each, seconds = [], [], []
-    for seed, folder in folders.items():
-        started = time.perf_counter()
+    blind = recipe.data.center()
+    main, columns = _Column(), {column: _Column() for column in recipe.columns}
+    for seed in seeds:
         one = replace(recipe, seed=seed)
-        torch.manual_seed(seed)
-        model, data = one.model(), one.training_data()
-        history = train(model, data, one, run=folder, evaluate=one.evaluate, resume="auto")
-        found.append(history.final)
-        each.append(one.data.each_map(model.eval(), one.workers))
-        whole = len(history.losses) == history.step
-        seconds.append(round(time.perf_counter() - started, 1) if whole else None)
-    blind = recipe.data.each_map(Center(len(recipe.data.classes)), recipe.workers)
-    over_center = [leads(ours, blind) for ours in each]
+        data = one.training_data()
+        ours = main.run(one, data, folders[name, seed])
+        main.lead(ours, blind)
+        for column, changes in recipe.columns.items():
+            theirs = columns[column].run(replace(one, **changes), data, folders[column, seed])
+            columns[column].lead(theirs, ours)
     config = plain(recipe)
     return {
         "name": name,
-        "metrics": {metric: [float(one[metric]) for one in found] for metric in recipe.data.metrics},
+        "metrics": main.metrics,
         "target": config.pop("target"),
         "target_source": config.pop("source"),
-        "center": recipe.data.center(),
-        "over_center": {metric: [lead[metric] for lead in over_center] for metric in over_center[0]},
+        "center": scores(blind),
+        "over_center": main.leads,
+        "columns": {
+            column: {
+                "changed": changes,
+                "metrics": columns[column].metrics,
+                "lead": columns[column].leads,
+                "seconds": columns[column].seconds,
+            }
+            for column, changes in config.pop("columns").items()
+        },
         "pictures": {"training": len(data), "evaluated": len(recipe.data.testing())},
         "provenance": {
             "command": " ".join(command),
             "seeds": list(seeds),
-            "seconds": seconds,
+            "seconds": main.seconds,
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             **where,
         },
         "config": {key: value for key, value in config.items() if key != "seed"},
     }
+
+
+class _Column:
+    """What the seeds of one recipe found.
+
+    Attributes:
+        metrics: each number, a value a seed.
+        leads: intervals of a lead, one a seed.
+        seconds: of each seed; None for one that an earlier call began.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, list[float]] = {}
+        self.leads: dict[str, list[list[float]]] = {}
+        self.seconds: list[float | None] = []
+
+    def run(self, recipe: Recipe, data: Samples, folder: Path) -> list[Tally[Any]]:
+        """Train and measure one seed, and return the counts of its test pictures."""
+        started = time.perf_counter()
+        counted: list[Tally[Any]] = []
+
+        def measure(model: Network) -> dict[str, float]:
+            counted[:] = recipe.data.each(model, recipe.workers)
+            return scores(counted)
+
+        torch.manual_seed(recipe.seed)
+        model = recipe.model()
+        history = train(model, data, recipe, run=folder, evaluate=measure, resume="auto")
+        if not counted:  # all was done before
+            measure(model)
+        for metric in recipe.data.metrics:
+            self.metrics.setdefault(metric, []).append(float(history.final[metric]))
+        whole = len(history.losses) == history.step
+        self.seconds.append(round(time.perf_counter() - started, 1) if whole else None)
+        return counted
+
+    def lead(self, own: list[Tally[Any]], others: list[Tally[Any]]) -> None:
+        """Keep how far its own numbers of a seed lie above others."""
+        for metric, interval in leads(own, others).items():
+            self.leads.setdefault(metric, []).append(interval)
 
 
 def _require_commit(folder: Path, commit: str | None) -> None:

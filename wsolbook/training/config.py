@@ -22,7 +22,7 @@ from wsolbook.training.schedule import Schedule
 # What may differ between a run and its continuation without changing a single weight.
 FREE = {
     "workers", "log_every", "checkpoint_every", "keep", "images_every", "tensorboard", "device", "root",
-    "source", "target",
+    "source", "target", "columns",
 }  # fmt: skip
 
 

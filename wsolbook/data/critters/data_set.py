@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -76,10 +76,21 @@ class Critters:
         **knobs: Any,
     ) -> None:
         start = SPLITS[known("split", split, SPLITS)]
-        self.scenes = tuple(draw_scenes(world(preset, **knobs), n, seed, start, training=split == "train"))
+        self.seed, self.flip = seed, flip
+        self._show(draw_scenes(world(preset, **knobs), n, seed, start, training=split == "train"), size)
+
+    @classmethod
+    def of(cls, scenes: Iterable[Scene], size: int = 64) -> Critters:
+        """Return the data set of some scenes, for example of changed ones."""
+        found = cls.__new__(cls)
+        found.seed, found.flip = 0, True
+        found._show(scenes, size)
+        return found
+
+    def _show(self, scenes: Iterable[Scene], size: int) -> None:
+        self.scenes = tuple(scenes)
         drawn = render(self.scenes, size)
         self.classes = drawn.classes
-        self.seed, self.flip = seed, flip
         self.images = (drawn.images * 255).round().to(torch.uint8)
         self.labels, self.masks, self.parts = drawn.labels, drawn.masks, drawn.parts
         self.boxes, self.box_classes = drawn.boxes, drawn.box_classes

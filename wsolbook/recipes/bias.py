@@ -1,0 +1,168 @@
+"""Boats on water: does a network know the animal, or the place where it always stands?
+
+GAIN (Li et al., CVPR 2018, section 4.3) trains on boats, which come with water, and asks for boats without
+water and for water without boats. Here it is ducks, and the same duck can be asked for on water and off it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count as counting
+from itertools import islice
+from typing import Any
+
+from wsolbook.data import critters
+from wsolbook.data.sampling import with_masks
+from wsolbook.evaluation import Tally
+from wsolbook.evaluation.picture import Prediction, Truth
+from wsolbook.evaluation.tasks import MultiLabel, Task
+from wsolbook.maps import resize
+from wsolbook.metrics import AREAS, MeanShare, attention
+from wsolbook.recipes.on import OnCritters, count
+from wsolbook.types import Localizer
+
+((SPECIES, HOME),) = critters.world("biased").context
+ELSEWHERE = tuple(name for name in critters.BACKGROUNDS if name != HOME)
+
+
+@dataclass(frozen=True)
+class OnBiased(OnCritters):
+    """A world in which one species comes with one background; `held_out` is also the size of each probe.
+
+    A sigmoid a species, so that "no duck" is an answer, though each picture shows one animal.
+
+    Attributes:
+        context_bias: probability that a picture keeps to it: ducks on water, and nobody else.
+    """
+
+    preset: str = "biased"
+    context_bias: float = 1.0
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each species is a question of its own."""
+        return True
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+        found = super().problems()
+        if not 0 <= self.context_bias <= 1:
+            found.append(f"data.context_bias must be between 0 and 1, got {self.context_bias}")
+        if self.preset != "biased":
+            found.append(f"data.preset must be biased, got {self.preset!r}")
+        return found
+
+    def knobs(self) -> dict[str, Any]:
+        """Return what differs from the preset."""
+        return {"context_bias": self.context_bias}
+
+    def tasks(self) -> list[Task[Any]]:
+        """Return the four rows of table 4, and where attention lies on ducks like those of training."""
+        return [MultiLabel(len(self.classes)), *self._like_training(), *self._flipped()]
+
+    def _like_training(self) -> list[Task[Any]]:
+        return [Calls(f"{SPECIES} like training", shown=True), *map(Attention, AREAS)]
+
+    def _flipped(self) -> list[Task[Any]]:
+        return [
+            Calls(f"{SPECIES} without {HOME}", shown=True),
+            Calls(f"{HOME} without {SPECIES}", shown=False),
+            Calls("overall"),  # the mean of both, as they are equally many
+        ]
+
+    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+        """Count held-out pictures, ducks like those of training, and the two probes."""
+        like, flipped = probes(self.held_out, self.size, self.context_bias)
+        return [
+            *count(model, self.testing(), self.tasks()[:1], workers),
+            *count(model, like, self._like_training(), workers),
+            *count(model, flipped, self._flipped(), workers),
+        ]
+
+    def masks_for(self, ducks: int, seed: int) -> int:
+        """Return how many training pictures must show their mask until so many ducks are among them.
+
+        Raises:
+            ValueError: when there are fewer ducks.
+        """
+        scenes = critters.scenes(self.n, self.preset, seed, critters.SPLITS["train"], **self.knobs())
+        there = [i for i, scene in enumerate(scenes) if scene.critters[0].species == SPECIES]
+        if not 0 <= ducks <= len(there):
+            raise ValueError(f"ducks must be between 0 and {len(there)}, got {ducks}")
+
+        def shown(masks: int) -> int:
+            chosen = with_masks(self.n, masks, seed)
+            return sum(i in chosen for i in there)
+
+        return next(masks for masks in counting() if shown(masks) == ducks)
+
+
+@functools.lru_cache(maxsize=1)
+def probes(n: int, size: int, context_bias: float) -> tuple[critters.Critters, critters.Critters]:
+    """Draw `n` held-out ducks; then these on the other backgrounds, and `n` other animals on water."""
+    ducks = _held_out(n, context_bias, lambda scene: scene.critters[0].species == SPECIES)
+    others = _held_out(n, context_bias, lambda scene: scene.critters[0].species != SPECIES)
+    moved = [scene.on(ELSEWHERE[i % len(ELSEWHERE)]) for i, scene in enumerate(ducks)]
+    flipped = [*moved, *(scene.on(HOME) for scene in others)]
+    return critters.Critters.of(ducks, size), critters.Critters.of(flipped, size)
+
+
+def _held_out(n: int, context_bias: float, keep: Callable[[critters.Scene], bool]) -> list[critters.Scene]:
+    """Return the first held-out scenes of a kind."""
+    starts = counting(critters.SPLITS["val"], 512)
+    drawn = (critters.scenes(512, "biased", 0, start, context_bias=context_bias) for start in starts)
+    return list(islice((scene for some in drawn for scene in some if keep(scene)), n))
+
+
+class Calls(Task[MeanShare]):
+    """Whether a sigmoid says rightly, at 0.5, if a duck is in the picture.
+
+    Args:
+        headline: name of the share of right answers.
+        shown: count only pictures that show a duck, or only those that do not; None counts all.
+    """
+
+    empty = MeanShare
+    logits = True
+
+    def __init__(self, headline: str, shown: bool | None = None) -> None:
+        self.headline, self.shown = headline, shown
+        self.label = critters.world("biased").names.index(SPECIES)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, MeanShare]]:
+        """Yield the share of one picture."""
+        assert said.logits is not None
+        there = self.label in truth.labels.tolist()
+        if self.shown in (None, there):
+            metric = self.empty()
+            metric.update((said.logits[[self.label]] > 0).eq(there).float())
+            yield None, metric
+
+    def values(self, metric: MeanShare) -> dict[str, float]:
+        """Return the mean."""
+        return {self.headline: metric.compute()}
+
+
+class Attention(Task[MeanShare]):
+    """Share of the positive evidence for the label that lies on a part or on background.
+
+    A map without positive evidence counts 0 on each.
+    """
+
+    empty = MeanShare
+
+    def __init__(self, area: str) -> None:
+        self.headline, self.area = f"attention on {area}", AREAS.index(area)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, MeanShare]]:
+        """Yield the share of one picture."""
+        shares = attention(resize(said.of(truth.labels), truth.size), truth.require_parts()[None])
+        metric = self.empty()
+        metric.update(shares[:, self.area].nan_to_num())
+        yield None, metric
+
+    def values(self, metric: MeanShare) -> dict[str, float]:
+        """Return the mean."""
+        return {self.headline: metric.compute()}
