@@ -190,7 +190,7 @@ GAIN: dict[str, Gain] = {
         target={"mIoU of SEC, val": 60.5, "mIoU of SEC, test": 62.1},
         masks=1464,
     ),
-    # The settings found on critters, for sigmoids and for one label. The plain networks are those of cam-voc632
+    # The settings found on critters, for sigmoids and for one label. The plain networks are in cam-voc632
     # and cam-cub10: the same start, pictures and steps.
     "gain-voc632": like(CAM["cam-voc632"], alpha=0.1, center=0.25, slope=30.0),
     "gain-cub10": like(CAM["cam-cub10"], center=0.25, slope=30.0),
