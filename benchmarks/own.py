@@ -29,7 +29,7 @@ import skimage
 import torch
 import tyro
 from cam import peak, seconds  # of this folder
-from candidates import Method, eigen_cam, methods_of, of
+from candidates import Method, methods_of, of
 from grad_cam import trained
 from torch import Tensor, nn
 
@@ -76,11 +76,11 @@ class Options:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     critters: int = 100
-    photos: int = 27
-    steps: int = 8
-    few: int = 12
-    rounds: int = 5
-    jobs: int = 3
+    photos: int = 17
+    steps: int = 5
+    few: int = 8
+    rounds: int = 3
+    jobs: int = 5
     out: Path = results.folder() / "own.json"
 
 
@@ -113,16 +113,6 @@ def network(name: str) -> Pretrained:
     return found
 
 
-def memory(name: str, method: str) -> float:
-    """Return the bytes that a call on eight pictures needs above the resting process; its own process."""
-    torch.set_num_threads(1)
-    model, x, classes = network(name).network, torch.randn(8, 3, 224, 224), torch.arange(8)
-    call = methods_of(*NETWORKS[name][1:])[method] if method else plain
-    with torch.no_grad() if not method else torch.enable_grad():
-        call(model, x[:1, :, :96, :96], classes[:1])
-        return peak(lambda: call(model, x, classes), "cpu")
-
-
 def plain(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
     """Run the network and nothing else."""
     with torch.no_grad():
@@ -132,29 +122,29 @@ def plain(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
 def costs(name: str, model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict[str, float | None]]:
     """Return forwards, time and memory of each method as ratios to a plain forward pass.
 
-    Up to four forward passes on eight pictures; beyond that on one, once, and without memory, which is
-    measured on one of the networks only.
+    Up to four forward passes on eight pictures; beyond that on one, once, and without memory.
     """
-    fresh = multiprocessing.get_context("spawn")
     found: dict[str, dict[str, float | None]] = {}
-    with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as jobs:
-        rest = jobs.submit(memory, name, "").result() if name == "mobilenet_v2" else 0
-        plain(model, x, torch.arange(8))
-        cam.default_layer(model, x[:1])  # what is done once for a network
-        for method, call in asked(name).items():
-            with counted(model) as seen:
-                once = seconds(partial(call, model, x[:1], torch.arange(1)), "cpu")
-            dear = sum(seen) > 4
-            if dear:
-                ratios = [once / seconds(partial(plain, model, x[:1], torch.arange(1)), "cpu")]
-            else:
-                ratios = []
-                for _ in range(rounds):
-                    alone = seconds(partial(plain, model, x, torch.arange(8)), "cpu")
-                    ratios.append(seconds(partial(call, model, x, torch.arange(8)), "cpu") / alone)
-            used = None if dear or not rest else jobs.submit(memory, name, method).result() / rest
-            found[method] = {"forwards": sum(seen), "time": median(ratios), "memory": used}
-            print(name, method, found[method], flush=True)
+    cam.default_layer(model, x[:1])  # what is done once for a network
+    some = x, torch.arange(len(x))
+    plain(model, *some)
+    rest = peak(partial(plain, model, *some), "cpu")
+    for method, call in asked(name).items():
+        with counted(model) as seen:
+            once = seconds(partial(call, model, x[:1], torch.arange(1)), "cpu")
+        dear = sum(seen) > 4
+        if dear:
+            ratios = [once / seconds(partial(plain, model, x[:1], torch.arange(1)), "cpu")]
+        else:
+            with counted(model) as seen:  # again: what is done once is done
+                call(model, x[:1], torch.arange(1))
+            ratios = []
+            for _ in range(rounds):
+                alone = seconds(partial(plain, model, *some), "cpu")
+                ratios.append(seconds(partial(call, model, *some), "cpu") / alone)
+        used = None if dear else peak(partial(call, model, *some), "cpu") / rest
+        found[method] = {"forwards": sum(seen), "time": median(ratios), "memory": used}
+        print(name, method, found[method], flush=True)
     return found
 
 
@@ -240,7 +230,6 @@ def kept_maps(trained_network: Pretrained, x: Tensor, layer: str, early: str) ->
         "Grad-CAM": of(cam.grad_cam, layer),
         "LayerCAM, earlier": of(cam.layer_cam, early),
         "Grad-CAM, earlier": of(cam.grad_cam, early),
-        "Eigen-CAM": eigen_cam(layer),
     }
     maps = {name: method(model, x, classes).detach() for name, method in drawn.items()}
     return {
@@ -276,7 +265,7 @@ def on_photographs(name: str, options: Options) -> tuple[dict[str, Any], dict[st
 
 def main(options: Options) -> None:
     """Measure, print and write."""
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children give back what they free, so peaks are peaks
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children return what they free: peaks are peaks
     where, start = provenance() | {"threads": 1}, time.perf_counter()
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as jobs:
         nets = {name: jobs.submit(on_photographs, name, options) for name in NETWORKS}
