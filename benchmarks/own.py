@@ -1,29 +1,29 @@
 """Which method when: the cost and the faithfulness of the maps of chapter 11, on photographs and on critters.
 
-Two networks with ImageNet weights explain what they name first in labeled photographs of `$WSOLBOOK_REAL`
-and in three pictures of scikit-image: deletion and insertion (Petsiuk et al. 2018), forward passes, time and
-memory of a call. The network of chapter 2, three seeds, is asked on critters whether the map agrees with the
-removal of parts, and with the map of another class. Writes `results/own.json`, which has the coarse maps of
-the three pictures as well.
+A network with ImageNet weights explains what it names first in labeled photographs of `$WSOLBOOK_REAL` and in
+three pictures of scikit-image: deletion and insertion (Petsiuk et al. 2018), forward passes, time and memory
+of a call, and the coarse maps of the three pictures. The network of chapter 2, three seeds, is asked on
+critters whether the map agrees with the removal of parts, and with the map of another class.
 
-    WSOLBOOK_REAL=/where/they/are python benchmarks/own.py
+    export WSOLBOOK_REAL=/where/they/are MALLOC_MMAP_THRESHOLD_=65536  # freed memory is returned at once
+    python benchmarks/own.py mobilenet_v2  # or squeezenet1_1, or critters
+
+Each writes `results/own-WHAT.json`.
 """
 
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import skimage
 import torch
@@ -33,7 +33,7 @@ from candidates import Method, methods_of, of
 from grad_cam import trained
 from torch import Tensor, nn
 
-from wsolbook import cam, results
+from wsolbook import cam
 from wsolbook.backbones.pretrained import Pretrained, load_pretrained
 from wsolbook.data import critters
 from wsolbook.data.photos import find_photos, read_photo
@@ -64,24 +64,24 @@ class Options:
     """Measure the methods.
 
     Attributes:
+        what: a network, for photographs, or critters.
         seeds: of the networks of the critters.
         critters: held-out critters to ask.
         photos: at most so many photographs, besides those of scikit-image.
         steps: of deletion and insertion.
         few: photographs for the methods that are dear.
         rounds: of timing.
-        jobs: processes, each on one thread.
-        out: the file.
+        out: folder of the file.
     """
 
+    what: tyro.conf.Positional[Literal["mobilenet_v2", "squeezenet1_1", "critters"]]
     seeds: tuple[int, ...] = (0, 1, 2)
     critters: int = 100
     photos: int = 17
     steps: int = 5
     few: int = 8
     rounds: int = 3
-    jobs: int = 5
-    out: Path = results.folder() / "own.json"
+    out: Path = Path("results")
 
 
 # --- what they cost
@@ -198,7 +198,6 @@ def areas(model: nn.Module, x: Tensor, classes: Tensor, maps: Tensor, steps: int
 
 def by_parts(seed: int, number: int) -> dict[str, dict[str, float]]:
     """Return what each map of critters agrees with: removed parts, and the map of another class."""
-    torch.set_num_threads(1)
     data = critters.Critters(number, split="val")
     model, size = trained(seed), data.images.shape[-1]
     test = data.batch(range(number))
@@ -249,7 +248,6 @@ def rounded(values: Tensor) -> list[list[float]]:
 
 def on_photographs(name: str, options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a row for each method, and what the chapter draws, of one network."""
-    torch.set_num_threads(1)
     ours, (_, layer, early) = network(name), NETWORKS[name]
     free = Path(skimage.__file__).with_name("data")
     photos = [free / file for file in PICTURES.values()]
@@ -263,31 +261,31 @@ def on_photographs(name: str, options: Options) -> tuple[dict[str, Any], dict[st
     return {m: rows[m] | found[m] for m in methods}, kept_maps(ours, x[: len(PICTURES)], layer, early)
 
 
-def main(options: Options) -> None:
-    """Measure, print and write."""
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # children return what they free: peaks are peaks
-    where, start = provenance() | {"threads": 1}, time.perf_counter()
-    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as jobs:
-        nets = {name: jobs.submit(on_photographs, name, options) for name in NETWORKS}
-        seeds = list(jobs.map(partial(by_parts, number=options.critters), options.seeds))
-        networks, pictures = zip(*(net.result() for net in nets.values()), strict=True)
-    by_seed = {
+def on_critters(options: Options) -> dict[str, Any]:
+    """Return what each map agrees with, a number for each seed."""
+    seeds = [by_parts(seed, options.critters) for seed in options.seeds]
+    return {
         name: {question: [one[name][question] for one in seeds] for question in of_first}
         for name, of_first in seeds[0].items()
     }
+
+
+def main(options: Options) -> None:
+    """Measure, print and write."""
+    torch.set_num_threads(1)
+    where, start = provenance(), time.perf_counter()
+    if options.what == "critters":
+        found: dict[str, Any] = {"pictures": options.critters, "methods": on_critters(options)}
+    else:
+        rows, drawn = on_photographs(options.what, options)
+        found = {"pictures": len(PICTURES) + options.photos, "methods": rows, "drawn": drawn}
     about = {
         "command": " ".join(["python benchmarks/own.py", *sys.argv[1:]]),
         "seeds": list(options.seeds),
         "seconds": round(time.perf_counter() - start),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    found = {
-        "photographs": len(PICTURES) + options.photos,
-        "networks": dict(zip(NETWORKS, networks, strict=True)),
-        "pictures": pictures[0],
-        "critters": by_seed,
-    }
-    write_json(options.out, found | {"provenance": about | where})
+    write_json(options.out / f"own-{options.what}.json", found | {"provenance": about | where})
 
 
 if __name__ == "__main__":
