@@ -45,6 +45,18 @@ class Batch:
             self.masks[part] if self.masks is not None else None,
         )
 
+    def one_class(self) -> Int[Tensor, "n"]:
+        """Return the class of each image.
+
+        Raises:
+            ValueError: when an image has no class, or several; naming it.
+        """
+        counts = self.labels.count_nonzero(1)
+        for image, count in zip(self.index.tolist(), counts.tolist(), strict=True):
+            if count != 1:
+                raise ValueError(f"image {image} has {count or 'no'} classes, the method takes one")
+        return self.labels.argmax(1)
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch with images, labels and masks on `device`; boxes and index stay."""
         return replace(
@@ -140,12 +152,21 @@ class Network(nn.Module):
             the number of logits, is one.
         names: what the classes are called; empty when nobody said.
         supervision: labels alone, unless the method says otherwise.
+        fresh: names of the parameters that did not come from pre-training; empty when nothing did.
     """
 
     method: str
     settings: dict[str, Any]
     names: tuple[str, ...] = ()
     supervision: Supervision = Supervision()
+    fresh: frozenset[str] = frozenset()
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that did not come from pre-training, to be trained at a higher rate.
+
+        Empty when nothing was pre-trained: then all parameters learn at one rate.
+        """
+        return [p for name, p in self.named_parameters() if name in self.fresh and p.requires_grad]
 
     def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Return the terms of `Trainable`."""

@@ -45,7 +45,6 @@ class Classifier(Network):
         else:
             nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.fresh: frozenset[str] = frozenset()
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Return the logits."""
@@ -75,10 +74,3 @@ class Classifier(Network):
 
         values = cam(self, images, classes).values
         return values[:, 0] if classes.ndim == 1 else values
-
-    def new_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that did not come from pre-training, to be trained at a higher rate.
-
-        Empty when nothing was pre-trained: then all parameters learn at one rate.
-        """
-        return [p for name, p in self.named_parameters() if name in self.fresh and p.requires_grad]

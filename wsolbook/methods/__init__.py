@@ -20,7 +20,7 @@ from wsolbook.backbones import build, read_state
 from wsolbook.backbones.weights import whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import decoding
-from wsolbook.methods import gain
+from wsolbook.methods import acol, gain
 from wsolbook.types import Network
 
 FORMAT = "wsolbook network 1"
@@ -30,6 +30,7 @@ REMEDY = "train it again, or take it from where it came from"
 METHODS: dict[str, Callable[..., Network]] = {
     "cam": build,
     "gain": gain.build,
+    "acol": acol.build,
 }
 
 
