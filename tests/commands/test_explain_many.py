@@ -51,7 +51,7 @@ def test_files(folder, weights, tmp_path, capsys):
     assert [r["name"] for r in records] == ["<b> 50% #1 & é", "One", "one-2", "two"]
     trained = load_pretrained(None, weights)
     for record in records:
-        photo = read_photo(record["photo"], 64, 480)
+        photo = read_photo(record["photo"], 64, 360)
         expected = cam(trained.network, photo.view, torch.tensor([[3, 0]]))
         saved = read_maps(out / "cam" / "maps" / f"{record['name']}.npz")
         assert saved.classes.tolist() == [3, 0]

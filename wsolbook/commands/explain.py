@@ -28,7 +28,7 @@ from wsolbook.profiles import device_named, progress
 from wsolbook.show.collection import JOURNAL, Collection, facts, write_photo
 from wsolbook.show.photographs import draw
 
-SHOWN = 480  # longest side in pixels of the pictures in a folder
+SHOWN = 360  # longest side in pixels of the pictures in a folder
 T = TypeVar("T")
 
 
@@ -96,11 +96,11 @@ def explain(options: Explain) -> int:
     trained.network.to(device_named(options.device))
     explainer = Explainer(trained, methods, options.classes, options.layer)
     if _is_picture(options.out):
-        return _one(photos[0], explainer, options)
-    return _many(photos, explainer, options)
+        return one(photos[0], explainer, options)
+    return many(photos, explainer, options)
 
 
-def _one(path: Path, explainer: Explainer, options: Explain) -> int:
+def one(path: Path, explainer: Explainer, options: Explain) -> int:
     """Explain one photograph into one picture, and print the best classes."""
     photo, names = read_photo(path, explainer.trained.crop), explainer.trained.names
     (seen,) = explainer(photo.view)
@@ -117,7 +117,7 @@ def _one(path: Path, explainer: Explainer, options: Explain) -> int:
     return 0
 
 
-def _many(photos: Sequence[Path], explainer: Explainer, options: Explain) -> int:
+def many(photos: Sequence[Path], explainer: Explainer, options: Explain) -> int:
     """Explain photographs into a folder: some are read and some written while the network sees others."""
     trained, failed = explainer.trained, []
     read = partial(read_photo, crop=trained.crop, shown=SHOWN)

@@ -65,7 +65,7 @@ def read_photo(path: str | Path, crop: int = 224, shown: int = 1600) -> Photo:
     return Photo(
         Path(path),
         (width, height),
-        pil_to_tensor(image.resize(drawn, Image.Resampling.LANCZOS)).float() / 255,
+        pil_to_tensor(image.resize(drawn, Image.Resampling.LANCZOS)).contiguous().float() / 255,
         to_network(seen[None]),
         (left * across, top * down, (left + crop) * across, (top + crop) * down),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,14 +60,14 @@ def overlay(
         heat: raw or scaled map of any size; scaled by min-max and resized bilinearly to the picture.
         strength: share of the color where the map is 1; the picture shows through where it is 0.
     """
-    size = (image.shape[-2], image.shape[-1])
-    level = resize(normalize(heat[None].detach().float().cpu()), size)[0].clamp(0, 1).numpy()
-    color = mpl.colormaps[HEAT](level)[..., :3]
-    gray = image.detach().float().cpu().numpy().mean(0)[..., None].repeat(3, -1)
-    mix = strength * (0.35 + 0.65 * level[..., None])
-    return np.clip(
-        (1 - mix) * (0.5 * gray + 0.5 * image.detach().cpu().permute(1, 2, 0).numpy()) + mix * color, 0, 1
-    )
+    picture = image.detach().float().cpu()
+    size = (picture.shape[-2], picture.shape[-1])
+    level = resize(normalize(heat[None].detach().float().cpu()), size)[0].clamp(0, 1)
+    table = torch.from_numpy(mpl.colormaps[HEAT](range(256))[:, :3]).float()
+    color = table[(level * 256).long().clamp(max=255)].movedim(-1, 0)
+    mix = strength * (0.35 + 0.65 * level)
+    blend = (1 - mix) * 0.5 * (picture.mean(0) + picture) + mix * color
+    return blend.clamp(0, 1).movedim(0, -1).numpy()
 
 
 def etching(gradients: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
