@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import secrets
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,9 @@ def decoding(path: str | os.PathLike[str], kind: str, remedy: str) -> Iterator[N
         ValueError: when the block fails, unless the file could not even be opened (OSError).
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders also wonder aloud about what they then refuse
+            yield
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:

@@ -84,6 +84,17 @@ def test_columns_are_trained_beside_it_from_the_same_start(tmp_path, monkeypatch
     }
 
 
+def test_a_result_of_code_that_is_not_committed_says_so(tmp_path, capsys, monkeypatch):
+    record = {
+        "name": "cam-critters", "metrics": {"top-1": [90.0]}, "target": {}, "target_source": "", "center": {},
+        "provenance": {"seeds": [0], "commit": "0" * 40 + "-dirty"},
+    }  # fmt: skip
+    monkeypatch.setattr("wsolbook.recipes.seeds.reproduce", lambda *_: record)
+    assert cli.main(["reproduce", "cam-critters", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert said == "wsolbook: made with uncommitted changes; commit them before a result is kept\n"
+
+
 @pytest.mark.parametrize("seeds", [[], ["1", "1"]])
 def test_seeds_must_differ(seeds, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -148,6 +148,8 @@ class Stepper:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+        if state["micro_batch"] < 1:
+            raise ValueError(f"micro_batch is {state['micro_batch']}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
