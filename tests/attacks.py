@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from explaining import picture
 from nets import lively
-from torchvision.io import write_png
 from toys import ToyNet, ToySamples
 
 from wsolbook import cli, methods
@@ -157,12 +157,11 @@ def configs(folder: Path, cases: int, seed: int = 0) -> Counter[str]:
     """Attack settings: what `problems` lets pass must train, and train to numbers."""
     chance, found = random.Random(seed), Counter[str]()
     places = {TrainConfig: "", Optim: "optim", Schedule: "schedule"}
-    numbers = [value for value in WILD if isinstance(value, int | float)]
     for _ in range(cases):
         kind = chance.choice(list(places))
-        field = chance.choice([f for f in vars(kind()) if isinstance(vars(kind())[f], int | float)])
-        value = chance.choice(numbers)
-        part: Any = kind(**{field: value})
+        kinds = {name: type(value) for name, value in vars(kind()).items() if type(value) in (int, float)}
+        field = chance.choice(list(kinds))
+        part: Any = kind(**{field: chance.choice([value for value in WILD if type(value) is kinds[field]])})
         config = part if kind is TrainConfig else TrainConfig(**{places[kind]: part})
         found[outcome(field, lambda config=config: trains(config))] += 1
     return found
@@ -178,10 +177,7 @@ def trains(config: TrainConfig) -> bool:
 def lines(folder: Path, cases: int, seed: int = 0) -> Counter[str]:
     """Attack the command line, in `folder`: every verb, with values that nobody would give."""
     methods.save(lively(build("tiny", classes=8)), folder / "own.safetensors")
-    picture = torch.randint(
-        0, 256, (3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    write_png(picture, str(folder / "a.png"))
+    picture().save(folder / "a.png")
     chance, found, before = random.Random(seed), Counter[str](), Path.cwd()
     os.chdir(folder)
     for _ in range(cases):

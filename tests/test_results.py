@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +41,14 @@ def test_a_table_aligns_names_left_and_numbers_right():
 def test_spread_is_mean_and_sample_deviation():
     assert results.spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
     assert results.spread([97.25], digits=2) == "97.25"
+
+
+def test_the_page_shows_how_far_processors_are_apart(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    benchmark = importlib.import_module("processors")
+    assert benchmark.table(results.load("processors")) in (root / "book" / "reproduce.md").read_text("utf-8")
+    assert benchmark.apart([1.0, 1.0]) == "identical"
+    assert benchmark.apart([1.0, 1.02, 1.01]) == "0.02 points"
+    assert benchmark.apart([1.0, 3.5]) == "2.5 points"
+    assert benchmark.apart([1.0, 1.00001]) == "less than 0.0001 points"
