@@ -244,3 +244,15 @@ def test_nothing_piles_up(weights, tmp_path, monkeypatch):
     assert len(most) == 48
     assert max(most) <= 4 * 4
     assert len(journal(tmp_path / "out")) == 48
+
+
+def test_no_two_photographs_or_classes_share_a_file(weights, tmp_path):
+    """Names that meet when they are numbered, and a second class of one photograph."""
+    photos = [tmp_path / "in" / name for name in ("a.png", "x/a.png", "a-2.png", "y/A.png")]
+    for photo in photos:
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        picture().save(photo)
+    assert run(*photos, "-o", tmp_path / "out", "--classes", "2", "4", weights=weights) == 0  # both "cat"
+    assert len(os.listdir(tmp_path / "out" / "cam" / "maps")) == 4
+    assert len(os.listdir(tmp_path / "out" / "cam" / "drawn")) == 8
+    assert len(os.listdir(tmp_path / "out" / "photos")) == 4
