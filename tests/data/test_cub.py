@@ -77,7 +77,7 @@ def test_a_split_value_that_is_neither_train_nor_test(cub_tree):
     ("name", "text", "said"),
     [
         ("image_class_labels.txt", "1 1\n2 two\n3 2\n", "line 2: invalid literal"),
-        ("bounding_boxes.txt", "1 1 1 2 2\n2 1 1 2 2\n3 1 nan 2 2\n", "line 3: nan is no finite number"),
+        ("bounding_boxes.txt", "1 1 1 2 2\n2 1 1 2 2\n3 1 nan 2 2\n", "line 3: nan is no place in a picture"),
         ("images.txt", "1 a.jpg\n2 b.jpg\n1 c.jpg\n", "line 3: 1 comes twice"),
         ("classes.txt", "1 a\0b\n2 c\n", "it holds zeros"),
     ],

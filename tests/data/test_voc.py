@@ -125,7 +125,7 @@ def test_a_bad_annotation_is_skipped_like_a_bad_picture(voc_tree, caplog):
     data = VOC(voc_tree, on_error="skip", size=8)
     for epoch in (None, 0):
         assert data.batch([0, 1], epoch).index.tolist() == [1]
-    assert "2007_000001.xml: damaged annotation (inf is no finite number)" in caplog.text
+    assert "2007_000001.xml: damaged annotation (inf is no place in a picture)" in caplog.text
 
 
 def test_a_box_whose_corners_are_exchanged_is_refused(voc_tree):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.formats import finite, read_keyed
+from wsolbook.data.formats import pixels, read_keyed
 from wsolbook.data.images import read_mask
 from wsolbook.data.pictures import Loading, Pictures, find_root
 
@@ -56,7 +56,7 @@ class CUB(Pictures):
         self.has_masks = masks is not None
         names = read_keyed(self.root / "images.txt", 1, str)
         labels = read_keyed(self.root / "image_class_labels.txt", 1, int)
-        boxes = read_keyed(self.root / "bounding_boxes.txt", 4, finite)
+        boxes = read_keyed(self.root / "bounding_boxes.txt", 4, pixels)
         splits = read_keyed(self.root / "train_test_split.txt", 1, str)
         if not names.keys() == labels.keys() == boxes.keys() == splits.keys():
             raise ValueError(f"{self.root}: the lists {', '.join(LISTS)} do not name the same images")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -83,10 +82,10 @@ def read_keyed(
     return found
 
 
-def finite(text: str) -> float:
-    """Return a number that is neither infinite nor NaN; raise a ValueError when it is not one."""
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text} is no finite number")
+def pixels(text: str) -> float:
+    """Return a number that can be a place in a picture; raise a ValueError when it is NaN or beyond 1e9."""
+    if not abs(value := float(text)) <= 1e9:
+        raise ValueError(f"{text} is no place in a picture")
     return value
 
 
@@ -100,7 +99,7 @@ def read_voc(path: Path) -> Annotation:
         tree = ElementTree.parse(path).getroot()
         if tree.tag != "annotation":
             raise ValueError(f"it is <{tree.tag}>, not <annotation>")
-        width, height = (int(tree.findtext(f"size/{side}", "0")) for side in ("width", "height"))
+        width, height = (int(pixels(tree.findtext(f"size/{side}", "0"))) for side in ("width", "height"))
         return Annotation((width, height), [_voc_object(entry) for entry in tree.findall("object")])
     except (ElementTree.ParseError, ValueError) as error:
         raise OSError(f"{path}: damaged annotation ({error})") from error
@@ -111,7 +110,7 @@ def _voc_object(entry: ElementTree.Element) -> Annotated:
     if name is None or box is None:
         raise ValueError("an object lacks name or bndbox")
     # A few files carry fractions.
-    x0, y0, x1, y1 = (round(finite(box.findtext(side, "nan"))) for side in ("xmin", "ymin", "xmax", "ymax"))
+    x0, y0, x1, y1 = (round(pixels(box.findtext(side, "nan"))) for side in ("xmin", "ymin", "xmax", "ymax"))
     return Annotated(name.strip(), (x0, y0, x1, y1), entry.findtext("difficult", "0").strip() == "1")
 
 

@@ -70,6 +70,8 @@ def read_metadata(folder: str | Path) -> Metadata:
             masks.setdefault(name, []).append(rest[0])
             if len(rest) == 2 and rest[1]:
                 ignore[name] = rest[1]
+    if not ids:
+        raise ValueError(f"{folder / 'image_ids.txt'}: the list is empty")
     if len(set(ids)) < len(ids):
         raise ValueError(f"{folder / 'image_ids.txt'}: names {len(ids) - len(set(ids))} images twice")
     needed = [("label", labels), *(("localization", found) for found in (boxes, masks) if found)]
@@ -162,6 +164,6 @@ def _box(folder: Path, name: str, fields: list[str]) -> Box:
         x0, y0, x1, y1 = map(int, fields)
     except ValueError as error:
         raise ValueError(f"{folder / 'localization.txt'}: the box of {name}: {error}") from error
-    if min(x0, y0) < 0 or x1 < x0 or y1 < y0:
+    if min(x0, y0) < 0 or x1 < x0 or y1 < y0 or max(x1, y1) > 1e9:
         raise ValueError(f"{folder / 'localization.txt'}: {name} has the impossible box {','.join(fields)}")
     return x0, y0, x1, y1
