@@ -169,6 +169,18 @@ def test_a_changed_setting_is_noticed(folder, weights, tmp_path, capsys):
     assert (out / "explained.jsonl").read_bytes() == before
 
 
+def test_a_damaged_journal(folder, weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(folder, "-o", out, weights=weights) == 0
+    lines = (out / "explained.jsonl").read_text().splitlines(keepends=True)
+    (out / "explained.jsonl").write_text("".join([*lines[:2], lines[2][:40] + "\n", *lines[3:]]))
+    message = refused(capsys, folder, "-o", out, weights=weights)
+    assert "explained.jsonl: line 3 is damaged; delete it" in message
+    (out / "explained.jsonl").write_text("".join([*lines[:2], *lines[3:]]))
+    assert run(folder, "-o", out, weights=weights) == 0
+    assert "explained 1 photographs, 3 were done" in capsys.readouterr().out
+
+
 def test_a_folder_that_another_process_writes(folder, weights, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     with filelock.FileLock(tmp_path / "out" / "lock"):

@@ -134,9 +134,16 @@ class Collection:
         if not self._journal.is_file():
             return
         with self._journal.open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):  # otherwise torn, when the process was killed
-                    yield json.loads(line)
+            for number, line in enumerate(file, 1):
+                if not line.endswith("\n"):  # torn, when the process was killed
+                    return
+                try:
+                    found = json.loads(line)
+                except ValueError:
+                    raise ValueError(
+                        f"{self._journal}: line {number} is damaged; delete it, to have its photograph again"
+                    ) from None
+                yield found
 
 
 def stamp(photo: Path) -> list[int]:
