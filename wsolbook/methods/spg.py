@@ -258,12 +258,12 @@ def ternary_mask(
     """
     if not 0 < low < high < 1:
         raise ValueError(f"thresholds must be in (0, 1), the first below the second, got {low} and {high}")
-    objects = maps > high
+    above: float | Tensor = high
     if fallback:
-        few = objects.sum((-2, -1), keepdim=True) < 30 * maps[0].numel() / 224**2
-        objects = torch.where(few, maps > 0.7 * maps.amax((-2, -1), keepdim=True), objects)
+        few = (maps > high).sum((-2, -1), keepdim=True) < 30 * maps[0].numel() / 224**2
+        above = torch.where(few, 0.7 * maps.amax((-2, -1), keepdim=True), high)
     mask = torch.full_like(maps, IGNORE, dtype=torch.uint8)
-    return mask.masked_fill_(objects, 1).masked_fill_(maps < low, 0)
+    return mask.masked_fill_(maps > above, 1).masked_fill_(maps < low, 0)
 
 
 def guided_loss(logits: Float[Tensor, "n h w"], mask: UInt8[Tensor, "n h w"]) -> Float[Tensor, ""]:
