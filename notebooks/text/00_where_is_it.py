@@ -392,6 +392,8 @@ check("percent of boxes with an IoU of 0.5", strict, at_most=45)
 # Numbers that take longer than a notebook should are computed by `wsolbook reproduce` and
 # stored with their provenance: command, commit, seeds, device. Where a chapter quotes a number of a paper, it says so.
 #
+# Two chapters are about no paper: {doc}`11_your_own` takes your network and your pictures, and {doc}`12_to_scale` the papers' own data.
+#
 # ## Exercises
 #
 # :::{exercise-start}
