@@ -312,7 +312,7 @@ show_images(panels, ["picture", "Grad-CAM", "HiRes-CAM"], width=2.9)
 plt.show()
 
 # %% [markdown]
-# The second check is a trap that no library warns of. The average over positions, which makes Grad-CAM robust for a
+# The second check is a trap, and nothing warns of it. The average over positions, which makes Grad-CAM robust for a
 # classifier, throws away the very region that was asked for. For questions about a region take
 # `hires_cam` {cite}`draelos2020hirescam`.
 #
