@@ -82,8 +82,8 @@ def test_every_command_reopens_a_method_of_its_own(tmp_path, capsys):
     Image.fromarray(picture).save(tmp_path / "photo.png")
     explain = ["explain", str(tmp_path / "photo.png"), "--weights", str(file), "--method", "grad-cam"]
     assert cli.main([*explain, "--classes", "0", "-o", str(tmp_path / "seen")]) == 0
-    (facts,) = [json.loads(p.read_text()) for p in (tmp_path / "seen").glob("*.json")]
-    assert (facts["model"], facts["class_name"]) == ("tiny", network.names[0])
+    asked, facts = map(json.loads, (tmp_path / "seen" / "explained.jsonl").read_text().splitlines())
+    assert (asked["model"], facts["maps"][0]["class_name"]) == ("tiny", network.names[0])
 
 
 @pytest.mark.usefixtures("toy")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsolbook.evaluation import PerImage, paired_bootstrap
+from wsolbook.evaluation import PerImage, paired_bootstrap, paired_bootstraps
 from wsolbook.metrics import ConfusionMatrix
 
 
@@ -46,6 +46,15 @@ def test_equal_runs_differ_by_nothing():
     same = [True, False, True, True]
     found = paired_bootstrap(run(same), run(same), hits, resamples=50)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
+
+
+def test_several_numbers_share_the_draws_of_one():
+    a, b = run([True, False, True, True, False]), run([False, True, True, False, False])
+    found = paired_bootstraps(a, b, lambda m: {"hits": hits(m), "misses": 100 - hits(m)}, 200, seed=1)
+    alone = paired_bootstrap(a, b, hits, 200, seed=1)
+    assert found["hits"] == alone
+    assert found["misses"].difference == pytest.approx(-alone.difference)
+    assert (found["misses"].low, found["misses"].high) == pytest.approx((-alone.high, -alone.low))
 
 
 def test_counts_of_images_add_up_to_the_total():

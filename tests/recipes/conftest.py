@@ -12,6 +12,12 @@ from wsolbook.recipes import On, OnCritters, OnCub, OnIlsvrc, OnVoc
 TREES = {OnVoc: trees.voc, OnCub: trees.cub, OnIlsvrc: trees.ilsvrc}
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Draw the pictures of an interval 40 times: with shapes checked, a thousand take half a minute."""
+    monkeypatch.setattr("wsolbook.recipes.on.RESAMPLES", 40)
+
+
 @pytest.fixture
 def miniature(tmp_path):
     """Return a function that cuts a data set down and writes its pictures."""

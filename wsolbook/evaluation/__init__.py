@@ -1,6 +1,6 @@
 """From a network and a data set to numbers: one loop, its tasks, the frame, saved maps, intervals."""
 
-from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap
+from wsolbook.evaluation.bootstrap import Interval, PerImage, paired_bootstrap, paired_bootstraps
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
 from wsolbook.evaluation.loop import Tally, evaluate, over_processes
 from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork, center_gaussian
@@ -19,4 +19,5 @@ __all__ = [
     "frame_masks",
     "over_processes",
     "paired_bootstrap",
+    "paired_bootstraps",
 ]

@@ -7,7 +7,7 @@ runs get the same draw: most of what makes an image hard is hard for both, and c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -105,6 +105,30 @@ def paired_bootstrap(
     Raises:
         ValueError: when the runs differ in length or are empty, or an option is out of range.
     """
+    return paired_bootstraps(a, b, lambda metric: {"": score(metric)}, resamples, seed, level)[""]
+
+
+def paired_bootstraps(
+    a: PerImage[M],
+    b: PerImage[M],
+    scores: Callable[[M], Mapping[str, float]],
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return the interval of `paired_bootstrap` for each of several numbers, all from the same draws.
+
+    Args:
+        a: counts of run A.
+        b: counts of run B.
+        scores: the numbers that are compared, by name.
+        resamples: how often images are drawn.
+        seed: of the draws.
+        level: in (0, 1).
+
+    Raises:
+        ValueError: as `paired_bootstrap`.
+    """
     if a.total.images == 0 or len(a.rows()) != len(b.rows()):
         raise ValueError("a paired bootstrap needs two runs over the same images, at least one")
     if resamples < 1 or not 0 < level < 1:
@@ -112,13 +136,18 @@ def paired_bootstrap(
     rows = [torch.from_numpy(run.rows()).double() for run in (a, b)]
     n = len(rows[0])
     rng = np.random.default_rng(seed)
-    differences: list[float] = []
-    for _ in range(0, resamples, 100):
-        draws = rng.multinomial(n, np.full(n, 1 / n), size=min(100, resamples - len(differences)))
+    of_a, of_b = scores(a.total), scores(b.total)
+    differences: dict[str, list[float]] = {name: [] for name in of_a}
+    for done in range(0, resamples, 100):
+        draws = rng.multinomial(n, np.full(n, 1 / n), size=min(100, resamples - done))
         weights = torch.from_numpy(draws).double()
         sums = [(weights @ counts).round().long().numpy() for counts in rows]
-        for of_a, of_b in zip(*sums, strict=True):
-            differences.append(score(a.metric_of(of_a)) - score(b.metric_of(of_b)))
-    low, high = np.nanquantile(differences, [(1 - level) / 2, (1 + level) / 2])
-    totals = score(a.total), score(b.total)
-    return Interval(*totals, totals[0] - totals[1], float(low), float(high), level)
+        for drawn_a, drawn_b in zip(*sums, strict=True):
+            here, there = scores(a.metric_of(drawn_a)), scores(b.metric_of(drawn_b))
+            for name, values in differences.items():
+                values.append(here[name] - there[name])
+    ends = {n: np.nanquantile(v, [(1 - level) / 2, (1 + level) / 2]) for n, v in differences.items()}
+    return {
+        name: Interval(of_a[name], of_b[name], of_a[name] - of_b[name], float(low), float(high), level)
+        for name, (low, high) in ends.items()
+    }

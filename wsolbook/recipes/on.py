@@ -13,10 +13,12 @@ from wsolbook.data import critters
 from wsolbook.data.augment import AUGMENTATIONS
 from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
-from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate, paired_bootstrap
+from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate, paired_bootstraps
 from wsolbook.evaluation.tasks import Boxes, Classification, MultiLabel, Parts, Pixels, Seeds, Task
 from wsolbook.metrics import SeedIoU
 from wsolbook.types import Localizer, Samples
+
+RESAMPLES = 1000  # of the test pictures, for an interval
 
 
 @dataclass(frozen=True)
@@ -271,15 +273,9 @@ def leads(ours: list[Tally[Any]], others: list[Tally[Any]]) -> dict[str, list[fl
     theirs = {tally.task.headline: tally for tally in others if tally.keep}
     for tally in ours:
         if other := theirs.get(tally.task.headline):
-            for name in tally.task.scores(tally.total):
-                score = functools.partial(_score, tally.task, name)
-                interval = paired_bootstrap(tally.each, other.each, score)
-                found[name] = [interval.low, interval.high]
+            intervals = paired_bootstraps(tally.each, other.each, tally.task.scores, RESAMPLES)
+            found |= {name: [interval.low, interval.high] for name, interval in intervals.items()}
     return found
-
-
-def _score(task: Task[Any], name: str, metric: Any) -> float:
-    return task.scores(metric)[name]
 
 
 def scores(tallies: list[Tally[Any]]) -> dict[str, float]:
