@@ -269,7 +269,7 @@ def leads(ours: list[Tally[Any]], others: list[Tally[Any]]) -> dict[str, list[fl
         ours: from `On.each`.
         others: of the same pictures; what only one of both has counted is left out.
     """
-    found = {}
+    found: dict[str, list[float]] = {}
     theirs = {tally.task.headline: tally for tally in others if tally.keep}
     for tally in ours:
         if other := theirs.get(tally.task.headline):
