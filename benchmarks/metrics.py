@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
 import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
+from timing import milliseconds  # of this folder
 from torch.nn.functional import interpolate
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
@@ -26,19 +25,6 @@ from wsolbook.maps import normalize
 from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, SeedIoU
 
 SIDE = 224
-
-
-def milliseconds(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median time of each, taking turns so that a busy moment of the machine hits all."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for work in contenders.values():
-        work()
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            start = time.thread_time()
-            work()
-            times[name].append(1000 * (time.thread_time() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def report(title: str, times: dict[str, float]) -> None:

@@ -12,12 +12,11 @@ time is multiplied.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from PIL import Image
+from timing import milliseconds  # of this folder
 
 from wsolbook.data import critters
 from wsolbook.maps import resize
@@ -27,19 +26,6 @@ from wsolbook.refine.pamr import pamr
 from wsolbook.refine.random_walk import random_walk, transition
 
 HEIGHT, WIDTH = 375, 500
-
-
-def milliseconds(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the smallest time of each, taking turns so that a busy moment of the machine hits all."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for work in contenders.values():
-        work()
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            start = time.thread_time()
-            work()
-            times[name].append(1000 * (time.thread_time() - start))
-    return {name: min(values) for name, values in times.items()}
 
 
 def report(title: str, times: dict[str, float]) -> None:
@@ -93,7 +79,7 @@ def crf(image: torch.Tensor, rounds: int, generator: torch.Generator) -> None:
             contenders["PAMR"] = lambda p=p: pamr(p, image)
         if DenseCRF2D:
             contenders["C++ reference"] = reference
-        report(f"dense CRF, {preset}, {labels} labels", milliseconds(contenders, rounds))
+        report(f"dense CRF, {preset}, {labels} labels", milliseconds(contenders, rounds, min))
         if DenseCRF2D:
             a, b = ours(), reference()
             different = int((a.argmax(1) != b.argmax(1)).sum())
@@ -117,7 +103,7 @@ def walk(rounds: int, generator: torch.Generator) -> None:
             "ours": lambda maps=maps, found=found: random_walk(maps, found),
             "rows": lambda rows=rows, matrix=matrix: rows @ matrix,
         }
-        times = milliseconds(contenders, rounds if shares == 1 else 2)
+        times = milliseconds(contenders, rounds if shares == 1 else 2, min)
         squared = 8 * cells / len(rows) * times["rows"]
         report(
             f"random walk, stride {stride}, {height}x{width}, 3 maps",
@@ -142,7 +128,7 @@ def features(rounds: int, generator: torch.Generator) -> None:
         return torch.exp(-(to - flat.index_select(2, here)[:, :, None]).abs().mean(1))
 
     contenders = {"affinities": lambda: affinities(given), "gather, as in PSA": official}
-    report("affinities, 47x63, 34 pairs, 448 channels", milliseconds(contenders, rounds))
+    report("affinities, 47x63, 34 pairs, 448 channels", milliseconds(contenders, rounds, min))
 
 
 def main() -> None:

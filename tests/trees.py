@@ -40,7 +40,7 @@ PART = f"<part><name>head</name><bndbox>{CORNERS}</bndbox></part>"
 
 
 def voc(root: Path) -> Path:
-    """Write two pictures of VOC 2012, each with a cat, a dog and the cat's mask."""
+    """Write two pictures of VOC 2012, each with a cat, a dog and the cat's mask, official and of SBD."""
     for name in ("2007_000001", "2007_000002"):
         picture(root / "JPEGImages" / f"{name}.jpg", 64, 48)
         write(
@@ -49,8 +49,9 @@ def voc(root: Path) -> Path:
         )
         mask = np.zeros((48, 64), np.uint8)
         mask[8:40, 8:40], mask[0] = 8, 255
-        (root / "SegmentationClass").mkdir(exist_ok=True)
-        Image.fromarray(mask).save(root / "SegmentationClass" / f"{name}.png")
+        for folder in ("SegmentationClass", "SegmentationClassAug"):
+            (root / folder).mkdir(exist_ok=True)
+            Image.fromarray(mask).save(root / folder / f"{name}.png")
     for split in ("train", "val", "trainaug"):
         write(root / "ImageSets" / "Segmentation" / f"{split}.txt", "2007_000001\n2007_000002\n")
     return root

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -64,6 +64,14 @@ def resize(
     return interpolate(flat, (height, width), mode=how, align_corners=align).reshape(
         *maps.shape[:-2], height, width
     )
+
+
+def of_classes(
+    maps: Float[Tensor, "n c h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
+) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
+    """Return the maps of the wanted classes of each image, out of those of all classes."""
+    image = torch.arange(len(maps), device=maps.device)
+    return maps[image if classes.ndim == 1 else image[:, None], classes]
 
 
 def multi_scale(

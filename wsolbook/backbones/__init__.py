@@ -135,8 +135,7 @@ def assemble(kind: type[C], settings: dict[str, Any], weights: str | os.PathLike
         cam_classes=None if head == "fc" else settings["classes"],
     )
     model = kind(trunk, settings)
-    if weights is not None:
-        model.fresh = start(model, trunk, weights)
+    model.fresh = start(model, trunk, weights)
     return model
 
 

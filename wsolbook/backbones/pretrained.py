@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +73,7 @@ def load_pretrained(
     if whole_network(header):
         if chosen:
             raise ValueError(f"weights file {weights} says output stride and padding itself; leave them out")
-        return _ours(name, str(weights), names)
+        return _ours(name, str(weights), state, header, names)
     if name is None:
         raise ValueError("say which network it is, for example --model resnet50")
     if name not in models.list_models(module=models):
@@ -101,10 +101,16 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def _ours(name: str | None, path: str, names: Sequence[str] | None) -> Pretrained:
+def _ours(
+    name: str | None,
+    path: str,
+    state: Mapping[str, Tensor],
+    header: Mapping[str, str],
+    names: Sequence[str] | None,
+) -> Pretrained:
     from wsolbook import methods  # a room above this one: a file may hold the network of any of them
 
-    network = methods.load(path).eval()
+    network = methods.rebuild(path, state, header).eval()
     settings = network.settings
     own = settings.get("backbone", network.method)
     if name not in (None, own):

@@ -114,7 +114,7 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
         ) from None
 
 
-def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str]) -> frozenset[str]:
+def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str] | None) -> frozenset[str]:
     """Begin with parameters from pre-training and return the names of those that stay as initialized.
 
     Args:
@@ -123,12 +123,14 @@ def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str]) -> 
         trunk: says which parameters it needs and what they are called elsewhere.
         weights: `"imagenet"` downloads torchvision's; `"critters"` are those shipped for the tiny networks; a
             path to `.safetensors` or `.pth` has the names of the released parameters of this architecture,
-            or was saved by this package, whatever the method.
+            or was saved by this package, whatever the method. None leaves all as it is, and names nothing.
 
     Raises:
         ValueError: when there are no such weights or they do not fit; naming them.
         OSError: when they cannot be read or downloaded.
     """
+    if weights is None:
+        return frozenset()
     if weights == "imagenet":
         state = rename(imagenet_state(trunk.name), trunk.keys)
         return transfer(network, trunk, state, "the ImageNet file")

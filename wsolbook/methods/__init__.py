@@ -93,7 +93,15 @@ def load(path: str | os.PathLike[str]) -> Network:
         OSError: when the file cannot be read.
         ValueError: when it is not such a file, was damaged, or is of a method unknown here; naming it.
     """
-    state, header = read_state(path)
+    return rebuild(path, *read_state(path))
+
+
+def rebuild(path: str | os.PathLike[str], state: Mapping[str, Tensor], header: Mapping[str, str]) -> Network:
+    """Return the network of a file that `read_state` has read.
+
+    Raises:
+        ValueError: as `load`.
+    """
     method, settings = _described(path, header)
     model = _build(method, settings, f"weights file {path}")
     _fill(model, state, path)

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 
 from wsolbook.backbones import Trunk, build_trunk, require_known, start
 from wsolbook.cam.network import evaluating
-from wsolbook.maps import normalize
+from wsolbook.maps import normalize, of_classes
 from wsolbook.types import Batch, Network
 
 
@@ -81,8 +81,7 @@ def build(
             raise ValueError(f"{name} must be at least 1, got {value}")
     trunk = build_trunk(backbone, output_stride=output_stride, dilation=dilation)
     model = Acol(trunk, settings)
-    if weights is not None:
-        model.fresh = start(model, trunk, weights)
+    model.fresh = start(model, trunk, weights)
     return model
 
 
@@ -119,7 +118,7 @@ class Acol(Network):
         classes = batch.one_class()
         features = self._pooled(batch.images)
         maps = self.first(features)
-        left = features * ~self._erased(_of(maps, classes))[:, None]
+        left = features * ~self._erased(of_classes(maps, classes))[:, None]
         return {
             "classification": cross_entropy(maps.mean((-2, -1)), classes),
             "erased": cross_entropy(self.second(left).mean((-2, -1)), classes),
@@ -159,20 +158,15 @@ class Acol(Network):
     def _branches(
         self, features: Float[Tensor, "n k u v"], maps: Float[Tensor, "n c u v"], classes: Int[Tensor, "n"]
     ) -> Branches:
-        first = _of(maps, classes)
+        first = of_classes(maps, classes)
         erased = self._erased(first)
-        return Branches(first, erased, _of(self.second(features * ~erased[:, None]), classes))
+        return Branches(first, erased, of_classes(self.second(features * ~erased[:, None]), classes))
 
     def _fused(self, branches: Branches) -> Float[Tensor, "n u v"]:
         first, second = normalize(branches.first), normalize(branches.second)
         return {"first": first, "second": second, "max": torch.maximum(first, second)}[
             self.settings["fusion"]
         ]
-
-
-def _of(maps: Float[Tensor, "n c u v"], classes: Int[Tensor, "n"]) -> Float[Tensor, "n u v"]:
-    """Return the map of one class of each image."""
-    return maps[torch.arange(len(maps), device=maps.device), classes]
 
 
 def _classifier(inputs: int, width: int, classes: int, class_layer: str) -> nn.Sequential:

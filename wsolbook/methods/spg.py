@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from wsolbook.backbones import Trunk, build_trunk, require_known, start, tapped
 from wsolbook.cam.network import evaluating
 from wsolbook.data.transforms import IGNORE
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import normalize, of_classes, resize
 from wsolbook.types import Batch, Network
 
 Variant = Literal["full", "plain", "no-cascade", "unshared", "no-c"]
@@ -120,8 +120,7 @@ def build(
         taps = (taps[0], taps[2], taps[2])
     trunk = trunk.upto(taps[2])
     model = Spg(trunk, taps, settings)
-    if weights is not None:
-        model.fresh = start(model, trunk, weights)
+    model.fresh = start(model, trunk, weights)
     return model
 
 
@@ -201,11 +200,8 @@ class Spg(Network):
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
     ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
         """Return the class map of A4 of each requested class, whose mean is its logit."""
-        columns = classes[:, None] if classes.ndim == 1 else classes
         with evaluating(self), torch.no_grad():
-            values = self._class_maps(images)
-        chosen = values[torch.arange(len(values), device=values.device)[:, None], columns]
-        return chosen[:, 0] if classes.ndim == 1 else chosen
+            return of_classes(self._class_maps(images), classes)
 
     def _class_maps(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c u v"]:
         return self.a4(self.a3(self.features(images)))
@@ -218,7 +214,7 @@ class Spg(Network):
         found = tapped(self.features, images, set(self.taps))
         a3 = self.a3(found[self.taps[2]])
         class_maps = self.a4(a3)
-        own = class_maps[torch.arange(len(images), device=images.device), classes]
+        own = of_classes(class_maps, classes)
         # First to the size of the image, then scaled or squashed: the other order gives other values.
         # A loss that is not finite is for the training loop to report.
         attention = normalize(resize(own.detach().nan_to_num(), size))

@@ -7,6 +7,7 @@ water and for water without boats. Here it is ducks, and the same duck can be as
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count as counting
@@ -96,7 +97,7 @@ class OnBiased(OnCritters):
             chosen = with_masks(self.n, masks, seed)
             return sum(i in chosen for i in there)
 
-        return next(masks for masks in counting() if shown(masks) == ducks)
+        return bisect_left(range(self.n + 1), ducks, key=shown)
 
 
 @functools.lru_cache(maxsize=1)

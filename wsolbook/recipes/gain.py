@@ -78,12 +78,9 @@ class Gain(Recipe):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the network."""
-        as_they_are = (
-            "output_stride", "dilation", "dropout", "alpha", "masks", "pixel_weight", "center", "slope",
-            "scale", "score", "through_weights", "through_mask", "through_network", "masked_norms", "warmup",
-            "reduction",
-        )  # fmt: skip
-        found = {name: getattr(self, name) for name in as_they_are}
+        shared = {"ducks", *(field.name for field in fields(Recipe))}
+        own = (field.name for field in fields(self) if field.name not in shared)
+        found = {name: getattr(self, name) for name in own}
         if self.ducks and isinstance(self.data, OnBiased):
             found["masks"] = self.data.masks_for(self.ducks, self.seed)
         return found | {"loss": "sigmoid" if self.data.multi_label else "softmax"}
@@ -196,6 +193,7 @@ GAIN: dict[str, Gain] = {
         ON_VOC,
         source=f"{PAPER}, tables 1 and 3; 58.3, 59.4 and 60.2 with 200, 400 and 900 masks",
         target={"mIoU of SEC, val": 60.5, "mIoU of SEC, test": 62.1},
+        data=OnVoc(size=224, augment="wsol", masks="SegmentationClassAug"),
         masks=1464,
     ),
     # The settings found on critters, for sigmoids and for one label. The plain networks are in cam-voc632

@@ -201,7 +201,11 @@ class OnPictures(On):
 
 @dataclass(frozen=True)
 class OnVoc(OnPictures):
-    """PASCAL VOC 2012, several classes a picture: the seeds of weakly supervised segmentation."""
+    """PASCAL VOC 2012, several classes a picture: the seeds of weakly supervised segmentation.
+
+    Attributes:
+        masks: folder with the masks of training pictures, for a method that sees some; None: as the list has.
+    """
 
     name: ClassVar[str] = "voc2012"
 
@@ -210,6 +214,7 @@ class OnVoc(OnPictures):
     augment: str = "affinity-cam"
     train: str = "trainaug"
     test: str = "train"
+    masks: Literal["SegmentationClass", "SegmentationClassAug"] | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -224,6 +229,10 @@ class OnVoc(OnPictures):
     def tasks(self) -> list[Task[Any]]:
         """With pixels, and the maps as segmentation seeds."""
         return [*super().tasks(), Pixels(), NamedSeeds(len(CLASSES))]
+
+    def training(self, seed: int) -> Samples:
+        """Open the training pictures."""
+        return self.open(self.train, seed=seed, size=self.size, augment=self.augment, masks=self.masks)
 
     def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
         """Count classification and boxes in the 224 frame, seeds at the size of each picture."""
