@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from wsolbook.metrics import (
     AREAS,
     Coverage,
+    EvidenceShare,
     MeanShare,
     attention,
     best_threshold,
@@ -109,6 +110,16 @@ def test_attention_is_the_share_of_the_positive_evidence(animal):
     expected = torch.tensor([[1.9, 1.3, 0.5, 0.0]], dtype=torch.float64) / 3.7
     torch.testing.assert_close(attention(below, parts), expected, atol=1e-7, rtol=0)
     assert attention(-scores, parts).isnan().all()
+
+
+def test_streaming_attention_is_the_mean_and_a_map_without_evidence_counts_zero(animal):
+    scores, parts = animal
+    metric, rest = EvidenceShare(), EvidenceShare()
+    assert all(map(math.isnan, metric.compute().values()))
+    metric.update(scores, parts)
+    rest.update(-scores, parts)
+    expected = [50 * share / 4.5 for share in (1.9, 1.6, 0.5, 0.5)]
+    assert metric.merge(rest).compute() == pytest.approx(dict(zip(AREAS, expected, strict=True)), abs=1e-4)
 
 
 def test_streaming_coverage_is_that_of_all_maps_at_once(animal):

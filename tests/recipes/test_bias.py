@@ -15,7 +15,7 @@ DUCK = MAIN.index("duck")
 
 
 def test_the_same_ducks_on_water_and_off_it_and_others_on_water():
-    like, flipped = probes(16, 32, 1.0)
+    like, flipped = probes(16, 32, 1.0, "test")
     moved, others = flipped.scenes[:16], flipped.scenes[16:]
     assert len(others) == 16
     for before, after in zip(like.scenes, moved, strict=True):
@@ -38,11 +38,13 @@ def test_the_same_ducks_on_water_and_off_it_and_others_on_water():
 
 
 def test_held_out_ducks_keep_to_the_context_as_those_of_training_do():
-    like, flipped = probes(200, 16, 0.5)
+    like, flipped = probes(200, 16, 0.5, "test")
     on_water = sum(scene.background == "water" for scene in like.scenes)
     assert abs(on_water / 200 - (0.5 + 0.5 / 8)) < 0.15
     assert all(scene.background != "water" for scene in flipped.scenes[:200])
-    assert {s.noise for s in like.scenes}.isdisjoint(s.noise for s in OnBiased(n=500).training(0).scenes)
+    # Neither training nor the choice of settings has seen them.
+    seen = [*OnBiased(n=500).training(0).scenes, *probes(200, 16, 0.5, "val")[0].scenes]
+    assert {s.noise for s in like.scenes}.isdisjoint(s.noise for s in seen)
 
 
 class Knows:
@@ -54,7 +56,7 @@ class Knows:
 
     @staticmethod
     def sets(data: OnBiased) -> tuple:
-        return probes(data.held_out, data.size, data.context_bias)
+        return probes(data.held_out, data.size, data.context_bias, data.probes)
 
     def find(self, images):
         same = (self.pictures[None] == images[:, None]).flatten(2).all(2)
@@ -76,7 +78,7 @@ class Knows:
 
 def test_the_rows_are_those_of_a_count_by_hand():
     data = OnBiased(n=8, held_out=4, size=16)
-    like, _ = probes(4, 16, 1.0)
+    like, _ = probes(4, 16, 1.0, "test")
     points = like.parts[:, 0].float()  # at the head,
     points[1] = (~like.parts[1].any(0)).float()  # at the background,
     points[2] = 0  # nowhere,

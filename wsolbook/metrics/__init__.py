@@ -8,6 +8,7 @@ from wsolbook.metrics.localization import LocalizationError
 from wsolbook.metrics.parts import (
     AREAS,
     Coverage,
+    EvidenceShare,
     attention,
     best_threshold,
     part_coverage,
@@ -25,6 +26,7 @@ __all__ = [
     "ConfusionMatrix",
     "Counts",
     "Coverage",
+    "EvidenceShare",
     "LocalizationError",
     "MeanShare",
     "PixelAP",

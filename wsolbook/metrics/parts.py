@@ -122,6 +122,22 @@ def attention(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> F
     return (evidence * areas(parts)).sum((2, 3)) / evidence.sum((2, 3))
 
 
+class EvidenceShare(Counts):
+    """Streaming mean of `attention` in millionths; a map without positive evidence counts 0 everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__({}, {"millionths": torch.zeros(len(AREAS), dtype=torch.int64)})
+
+    def update(self, maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> None:
+        """Count a batch."""
+        self.state["millionths"] += (1e6 * attention(maps, parts).nan_to_num()).round().long().sum(0)
+        self.state["images"] += len(maps)
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean share of each area in percent; NaN where there is no image."""
+        return dict(zip(AREAS, (self.state["millionths"] / 1e4 / self.images).tolist(), strict=True))
+
+
 def part_evidence(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> Float[Tensor, "n p"]:
     """Return the mean of each map over each part; NaN where the image does not show the part."""
     return (maps[:, None] * parts).sum((2, 3)) / parts.sum((2, 3))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count as counting
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from wsolbook.data import critters
 from wsolbook.data.sampling import with_masks
@@ -20,7 +20,7 @@ from wsolbook.evaluation import Tally
 from wsolbook.evaluation.picture import Prediction, Truth
 from wsolbook.evaluation.tasks import MultiLabel, Task
 from wsolbook.maps import resize
-from wsolbook.metrics import AREAS, MeanShare, attention
+from wsolbook.metrics import AREAS, EvidenceShare, MeanShare
 from wsolbook.recipes.on import OnCritters, count
 from wsolbook.types import Localizer
 
@@ -36,10 +36,12 @@ class OnBiased(OnCritters):
 
     Attributes:
         context_bias: probability that a picture keeps to it: ducks on water, and nobody else.
+        probes: the split that the probes are drawn from; those of "val" are there to choose settings by.
     """
 
     preset: str = "biased"
     context_bias: float = 1.0
+    probes: Literal["val", "test"] = "test"
 
     @property
     def multi_label(self) -> bool:
@@ -64,7 +66,7 @@ class OnBiased(OnCritters):
         return [MultiLabel(len(self.classes)), *self._like_training(), *self._flipped()]
 
     def _like_training(self) -> list[Task[Any]]:
-        return [Calls(f"{SPECIES} like training", shown=True), *map(Attention, AREAS)]
+        return [Calls(f"{SPECIES} like training", shown=True), Attention()]
 
     def _flipped(self) -> list[Task[Any]]:
         return [
@@ -75,7 +77,7 @@ class OnBiased(OnCritters):
 
     def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
         """Count held-out pictures, ducks like those of training, and the two probes."""
-        like, flipped = probes(self.held_out, self.size, self.context_bias)
+        like, flipped = probes(self.held_out, self.size, self.context_bias, self.probes)
         return [
             *count(model, self.testing(), self.tasks()[:1], workers),
             *count(model, like, self._like_training(), workers),
@@ -101,18 +103,20 @@ class OnBiased(OnCritters):
 
 
 @functools.lru_cache(maxsize=1)
-def probes(n: int, size: int, context_bias: float) -> tuple[critters.Critters, critters.Critters]:
-    """Draw `n` held-out ducks; then these on the other backgrounds, and `n` other animals on water."""
-    ducks = _held_out(n, context_bias, lambda scene: scene.critters[0].species == SPECIES)
-    others = _held_out(n, context_bias, lambda scene: scene.critters[0].species != SPECIES)
+def probes(n: int, size: int, context_bias: float, split: str) -> tuple[critters.Critters, critters.Critters]:
+    """Draw `n` ducks of a split; then these on the other backgrounds, and `n` other animals on water."""
+    ducks = _drawn(n, context_bias, split, lambda scene: scene.critters[0].species == SPECIES)
+    others = _drawn(n, context_bias, split, lambda scene: scene.critters[0].species != SPECIES)
     moved = [scene.on(ELSEWHERE[i % len(ELSEWHERE)]) for i, scene in enumerate(ducks)]
     flipped = [*moved, *(scene.on(HOME) for scene in others)]
     return critters.Critters.of(ducks, size), critters.Critters.of(flipped, size)
 
 
-def _held_out(n: int, context_bias: float, keep: Callable[[critters.Scene], bool]) -> list[critters.Scene]:
-    """Return the first held-out scenes of a kind."""
-    starts = counting(critters.SPLITS["val"], 512)
+def _drawn(
+    n: int, context_bias: float, split: str, keep: Callable[[critters.Scene], bool]
+) -> list[critters.Scene]:
+    """Return the first scenes of a kind in a split."""
+    starts = counting(critters.SPLITS[split], 512)
     drawn = (critters.scenes(512, "biased", 0, start, context_bias=context_bias) for start in starts)
     return list(islice((scene for some in drawn for scene in some if keep(scene)), n))
 
@@ -146,24 +150,19 @@ class Calls(Task[MeanShare]):
         return {self.headline: metric.compute()}
 
 
-class Attention(Task[MeanShare]):
-    """Share of the positive evidence for the label that lies on a part or on background.
+class Attention(Task[EvidenceShare]):
+    """Shares of the positive evidence for the label that lie on each part and on background."""
 
-    A map without positive evidence counts 0 on each.
-    """
+    empty = EvidenceShare
+    headline = f"attention on {AREAS[-1]}"
+    compared = tuple(f"attention on {area}" for area in AREAS)
 
-    empty = MeanShare
-
-    def __init__(self, area: str) -> None:
-        self.headline, self.area = f"attention on {area}", AREAS.index(area)
-
-    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, MeanShare]]:
-        """Yield the share of one picture."""
-        shares = attention(resize(said.of(truth.labels), truth.size), truth.require_parts()[None])
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, EvidenceShare]]:
+        """Yield the shares of one picture."""
         metric = self.empty()
-        metric.update(shares[:, self.area].nan_to_num())
+        metric.update(resize(said.of(truth.labels), truth.size), truth.require_parts()[None])
         yield None, metric
 
-    def values(self, metric: MeanShare) -> dict[str, float]:
-        """Return the mean."""
-        return {self.headline: metric.compute()}
+    def values(self, metric: EvidenceShare) -> dict[str, float]:
+        """Return the means."""
+        return dict(zip(self.compared, metric.compute().values(), strict=True))
