@@ -11,7 +11,7 @@ does not; where batch normalization is frozen it need not measure the batch. Und
 is differentiated twice. Checkpoints of the trunk, then in all contenders, run each forward pass a second
 time, a third of a step, and keep of each stream the ends of the stages, and one stage at a time whole.
 
-    python benchmarks/gain.py                              # tiny at 64 pixels, MobileNetV2 and VGG-16 at 224
+    python benchmarks/gain.py --out results/gain-step.json   # tiny at 64 pixels, MobileNetV2, VGG-16 at 224
     python benchmarks/gain.py --networks tiny --bf16 --checkpoint
 
 Contenders take turns in one process; a ratio is the median over rounds of processor time, so that other
@@ -27,6 +27,7 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -34,7 +35,9 @@ import tyro
 from cam import peak, seconds  # of this folder
 from torch import Tensor
 
+from wsolbook import results
 from wsolbook.backbones.freeze import keep_statistics
+from wsolbook.files import write_json
 from wsolbook.methods import METHODS
 from wsolbook.methods.gain import Gain
 from wsolbook.types import Batch
@@ -63,6 +66,7 @@ class Options:
         threads: of torch.
         device: where.
         memory: measure it too.
+        out: file of the results.
         peak_of: print the peak of one contender alone.
     """
 
@@ -76,6 +80,7 @@ class Options:
     threads: int = 2
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     memory: bool = True
+    out: Path | None = None
     peak_of: str = ""
 
 
@@ -177,7 +182,30 @@ def peak_in_a_process_of_its_own(name: str, what: str, options: Options) -> floa
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 2**20
 
 
+def measured(name: str, options: Options) -> dict[str, float]:
+    """Return the row of a network."""
+    steps = Steps(name, options)
+    found = times(steps, options)
+    parts = [sum(each) for each in zip(*(found[what] for what in PARTS), strict=True)]
+    to_plain, to_parts = (
+        median(a / b for a, b in zip(found["gain"], other, strict=True)) for other in (found["plain"], parts)
+    )
+    row = {
+        "ms a picture": round(1000 * median(found["gain"]) / options.batch, 1),
+        "plain steps": round(to_plain, 3),
+        "expected": 1.0 + options.labels,
+        "steps of its parts": round(to_parts, 3),
+    }
+    if options.memory:
+        row |= {
+            what: round(peak_in_a_process_of_its_own(name, of, options))
+            for what, of in (("MiB", "gain"), ("plain MiB", "plain"))
+        }
+    return row
+
+
 def main(options: Options) -> None:
+    """Measure, print, and write what was found."""
     torch.set_num_threads(options.threads)
     if options.peak_of:
         name = options.networks[0]
@@ -185,24 +213,24 @@ def main(options: Options) -> None:
         print(peak(getattr(Steps(name, options), options.peak_of), options.device))
         return
     keep_freed_memory()
-    print("| network | ms a picture | plain steps | expected | steps of its parts | MiB | plain MiB |")
-    print("|" + "---|" * 7)
-    for name in options.networks:
-        steps = Steps(name, options)
-        found = times(steps, options)
-        parts = [sum(each) for each in zip(*(found[what] for what in PARTS), strict=True)]
-        to_plain, to_parts = (
-            median(a / b for a, b in zip(found["gain"], other, strict=True))
-            for other in (found["plain"], parts)
-        )
-        memory = [
-            f"{peak_in_a_process_of_its_own(name, what, options):.0f}" if options.memory else ""
-            for what in ("gain", "plain")
-        ]
-        print(
-            f"| {name} | {1000 * median(found['gain']) / options.batch:.1f} | {to_plain:.2f} | "
-            f"{1 + options.labels:.2f} | {to_parts:.2f} | {memory[0]} | {memory[1]} |"
-        )
+    about, started = results.provenance(options.device), time.perf_counter()
+    rows = {name: measured(name, options) for name in options.networks}
+    header = list(next(iter(rows.values())))
+    print(results.table(["network", *header], [[name, *row.values()] for name, row in rows.items()]))
+    if options.out is None:
+        return
+    write_json(options.out, {
+        "name": options.out.stem,
+        "networks": rows,
+        "batch": options.batch,
+        "provenance": {
+            "command": " ".join(["python", "benchmarks/gain.py", *sys.argv[1:]]),
+            "seeds": [0],
+            "seconds": round(time.perf_counter() - started, 1),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            **about,
+        },
+    })  # fmt: skip
 
 
 if __name__ == "__main__":
