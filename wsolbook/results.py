@@ -18,6 +18,8 @@ import torch
 
 from wsolbook.files import read_json
 
+# The 0.975 quantile of Student's distribution for the mean over 2, 3, ... seeds.
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 PACKAGES = ("wsolbook", "torch", "torchvision", "numpy", "accelerate")
 
 
@@ -59,6 +61,13 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     """Return mean ± sample standard deviation of the values over seeds."""
     center = f"{mean(values):.{digits}f}"
     return center if len(values) == 1 else f"{center} ± {stdev(values):.{digits}f}"
+
+
+def lead(ours: Sequence[float], others: Sequence[float]) -> str:
+    """Return how far ours lie above others of the same 2 to 10 seeds, and the 95 % interval of the mean."""
+    apart = [a - b for a, b in zip(ours, others, strict=True)]
+    center, half = mean(apart), STUDENT[len(apart)] * stdev(apart) / len(apart) ** 0.5
+    return f"{center:+.1f} [{center - half:+.1f}, {center + half:+.1f}]"
 
 
 def compare(record: dict[str, Any]) -> str:
