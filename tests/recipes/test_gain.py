@@ -11,7 +11,8 @@ import torch
 from wsolbook.data.sampling import with_masks
 from wsolbook.recipes import RECIPES
 from wsolbook.recipes.cam import CAM
-from wsolbook.recipes.gain import GAIN, Gain, like
+from wsolbook.recipes.gain import GAIN, Gain
+from wsolbook.recipes.recipe import like
 from wsolbook.training import train
 
 
@@ -69,7 +70,7 @@ def test_the_settings_of_the_paper():
 @pytest.mark.parametrize("name", ["critters", "voc632", "cub10"])
 def test_pictures_start_and_budget_are_those_of_cam(name):
     ours, cam = GAIN[f"gain-{name}"], CAM[f"cam-{name}"]
-    assert like(cam).columns == {}
+    assert like(Gain, cam).columns == {}
     for field in ("data", "backbone", "weights", "frozen", "frozen_norms", "epochs", "batch_size", "dropout"):
         assert getattr(ours, field) == getattr(cam, field), field
 

@@ -12,7 +12,7 @@ import torch
 
 from wsolbook import cli, results
 from wsolbook.files import write_json
-from wsolbook.recipes import RECIPES
+from wsolbook.recipes import RECIPES, OnCritters
 from wsolbook.training import Optim
 
 SMALL = ["--steps", "2", "--batch-size", "4", "--data.n", "8", "--data.held-out", "6", "--data.size", "16"]
@@ -84,6 +84,32 @@ def test_columns_are_trained_beside_it_from_the_same_start(tmp_path, monkeypatch
     }
 
 
+def test_a_column_may_be_another_method_or_other_maps_of_the_same_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = {"steps": 2, "batch_size": 4, "device": "cpu", "data": OnCritters(n=8, held_out=6, size=16)}
+    cam = replace(RECIPES["cam-critters"], **short)
+    again = {"first": {"fusion": "first"}, "second": {"fusion": "second"}}
+    acol = replace(RECIPES["acol-critters"], columns={"CAM": cam, **again}, **short)
+    monkeypatch.setitem(RECIPES, "acol-critters", acol)
+    assert cli.main(["reproduce", "acol-critters", "--seeds", "3"]) == 0
+    record = json.loads((tmp_path / "results" / "acol-critters.json").read_text())
+    columns = record["columns"]
+    assert columns["CAM"]["changed"] == {"method": "cam", "evaluate_every": 1}
+    assert columns["first"]["changed"] == {"fusion": "first"}
+    assert columns["first"]["metrics"]["top-1"] == record["metrics"]["top-1"]  # the same network
+    assert columns["first"]["metrics"] != record["metrics"] != columns["second"]["metrics"]
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {
+        "acol-critters-seed3",
+        "acol-critters-CAM-seed3",
+    }
+    assert (
+        cli.main(["reproduce", "cam-critters", "--seeds", "3", *SMALL, "--steps", "2", "--device", "cpu"])
+        == 0
+    )
+    alone = json.loads((tmp_path / "results" / "cam-critters.json").read_text())
+    assert columns["CAM"]["metrics"] == alone["metrics"]
+
+
 def test_a_result_of_code_that_is_not_committed_says_so(tmp_path, capsys, monkeypatch):
     record = {
         "name": "cam-critters", "metrics": {"top-1": [90.0]}, "target": {}, "target_source": "", "center": {},
@@ -111,6 +137,6 @@ def test_reproduce_needs_a_name_and_its_help_lists_them(capsys):
 
 def test_the_page_lists_every_recipe():
     page = Path(__file__).parents[2] / "book" / "reproduce.md"
-    assert set(re.findall(r"`((?:cam|gain|gain_ext)-[\w-]+)`", page.read_text(encoding="utf-8"))) == set(
-        RECIPES
-    )
+    assert set(
+        re.findall(r"`((?:cam|gain|gain_ext|acol|spg)-[\w-]+)`", page.read_text(encoding="utf-8"))
+    ) == set(RECIPES)

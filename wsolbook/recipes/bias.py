@@ -58,8 +58,8 @@ class OnBiased(OnCritters):
         return found
 
     def knobs(self) -> dict[str, Any]:
-        """Return what differs from the preset."""
-        return {"context_bias": self.context_bias}
+        """Return the attributes of the world that are set here."""
+        return super().knobs() | {"context_bias": self.context_bias}
 
     def tasks(self) -> list[Task[Any]]:
         """Return the four rows of table 4, and where attention lies on ducks like those of training."""
@@ -77,7 +77,7 @@ class OnBiased(OnCritters):
 
     def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
         """Count held-out pictures, ducks like those of training, and the two probes."""
-        like, flipped = probes(self.held_out, self.size, self.context_bias, self.probes)
+        like, flipped = probes(self.held_out, self.size, self.context_bias, self.probes, self.body_cue)
         return [
             *count(model, self.testing(), self.tasks()[:1], workers),
             *count(model, like, self._like_training(), workers),
@@ -103,21 +103,24 @@ class OnBiased(OnCritters):
 
 
 @functools.lru_cache(maxsize=1)
-def probes(n: int, size: int, context_bias: float, split: str) -> tuple[critters.Critters, critters.Critters]:
+def probes(
+    n: int, size: int, context_bias: float, split: str, body_cue: float = critters.World.body_cue
+) -> tuple[critters.Critters, critters.Critters]:
     """Draw `n` ducks of a split; then these on the other backgrounds, and `n` other animals on water."""
-    ducks = _drawn(n, context_bias, split, lambda scene: scene.critters[0].species == SPECIES)
-    others = _drawn(n, context_bias, split, lambda scene: scene.critters[0].species != SPECIES)
+    knobs = {"context_bias": context_bias, "body_cue": body_cue}
+    ducks = _drawn(n, knobs, split, lambda scene: scene.critters[0].species == SPECIES)
+    others = _drawn(n, knobs, split, lambda scene: scene.critters[0].species != SPECIES)
     moved = [scene.on(ELSEWHERE[i % len(ELSEWHERE)]) for i, scene in enumerate(ducks)]
     flipped = [*moved, *(scene.on(HOME) for scene in others)]
     return critters.Critters.of(ducks, size), critters.Critters.of(flipped, size)
 
 
 def _drawn(
-    n: int, context_bias: float, split: str, keep: Callable[[critters.Scene], bool]
+    n: int, knobs: dict[str, Any], split: str, keep: Callable[[critters.Scene], bool]
 ) -> list[critters.Scene]:
     """Return the first scenes of a kind in a split."""
     starts = counting(critters.SPLITS[split], 512)
-    drawn = (critters.scenes(512, "biased", 0, start, context_bias=context_bias) for start in starts)
+    drawn = (critters.scenes(512, "biased", 0, start, **knobs) for start in starts)
     return list(islice((scene for some in drawn for scene in some if keep(scene)), n))
 
 

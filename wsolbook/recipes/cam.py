@@ -17,17 +17,14 @@ class Cam(Recipe):
 
     Attributes:
         head: global average pooling, or maximum pooling as in the ablation of section 3.2.
-        output_stride: pixels of the picture for one position of the map; None is the network's own.
-        dilation: what follows a stride that was taken away is dilated.
         dropout: before the linear layer; in the released networks 0.5 for VGG-16, none for GoogLeNet.
         momentum_slip: train with the weight decay in place of the momentum, as one released code does.
     """
 
     method: ClassVar[str] = "cam"
+    switches: ClassVar[frozenset[str]] = frozenset({"momentum_slip"})
 
     head: Literal["gap", "gmp"] = "gap"
-    output_stride: int | None = 8
-    dilation: bool = True
     dropout: float = 0.0
     momentum_slip: bool = False
 
@@ -44,13 +41,7 @@ class Cam(Recipe):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the classifier."""
-        return {
-            "head": self.head,
-            "output_stride": self.output_stride,
-            "dilation": self.dilation,
-            "dropout": self.dropout,
-            "loss": "sigmoid" if self.data.multi_label else "softmax",
-        }
+        return super().settings() | {"loss": "sigmoid" if self.data.multi_label else "softmax"}
 
 
 # As in Caffe's solvers, biases learn at twice the rate and do not decay.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from wsolbook.recipes.bias import OnBiased
-from wsolbook.recipes.cam import CAM, Cam
+from wsolbook.recipes.cam import CAM
 from wsolbook.recipes.on import OnCritters, OnVoc
-from wsolbook.recipes.recipe import Columns, Recipe
+from wsolbook.recipes.recipe import Columns, Recipe, like
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
 
@@ -18,8 +18,6 @@ class Gain(Recipe):
     """A classifier that learns where to look; with masks, GAIN_ext.
 
     Attributes:
-        output_stride: pixels of the picture for one position of the map; None is the network's own.
-        dilation: what follows a stride that was taken away is dilated.
         dropout: before the linear layer.
         alpha: weight of the mining loss; 0 trains a plain classifier, whose maps are Grad-CAM.
         masks: number of training pictures whose masks are seen, drawn at random.
@@ -39,9 +37,8 @@ class Gain(Recipe):
     """
 
     method: ClassVar[str] = "gain"
+    switches: ClassVar[frozenset[str]] = frozenset({"ducks"})
 
-    output_stride: int | None = 8
-    dilation: bool = True
     dropout: float = 0.0
     alpha: float = 1.0
     masks: int = 0
@@ -78,19 +75,10 @@ class Gain(Recipe):
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the network."""
-        shared = {"ducks", *(field.name for field in fields(Recipe))}
-        own = (field.name for field in fields(self) if field.name not in shared)
-        found = {name: getattr(self, name) for name in own}
+        found = super().settings()
         if self.ducks and isinstance(self.data, OnBiased):
             found["masks"] = self.data.masks_for(self.ducks, self.seed)
         return found | {"loss": "sigmoid" if self.data.multi_label else "softmax"}
-
-
-def like(cam: Cam, **changes: Any) -> Gain:
-    """Return the network, pictures and budget of a CAM recipe, to be trained as GAIN."""
-    own = {field.name for field in fields(Gain)}
-    shared = {field.name: getattr(cam, field.name) for field in fields(cam) if field.name in own}
-    return Gain(**shared | changes)
 
 
 GRAD_CAM: Columns = {"Grad-CAM": {"alpha": 0.0}}
@@ -100,6 +88,7 @@ PAPER = "Li et al., CVPR 2018"
 # on 300 other pictures and another seed. Grad-CAM has 54.8 there; 52.7 is the best of 0.5 and 10 (44.2),
 # 0.25 and 10 (51.5), 0.25 and 30, 0.1 and 30 (50.7). Twice the epochs: 43.9; 46.0 with 0.5 and 10.
 ON_CRITTERS = like(
+    Gain,
     CAM["cam-critters"],
     source="ours: CAM on the same pictures, results/cam-critters.json",
     target={"head": 96.2, "body": 43.7, "background": 7.9},
@@ -198,6 +187,6 @@ GAIN: dict[str, Gain] = {
     ),
     # The settings found on critters, for sigmoids and for one label. The plain networks are in cam-voc632
     # and cam-cub10: the same start, pictures and steps.
-    "gain-voc632": like(CAM["cam-voc632"], alpha=0.1, center=0.25, slope=30.0),
-    "gain-cub10": like(CAM["cam-cub10"], center=0.25, slope=30.0),
+    "gain-voc632": like(Gain, CAM["cam-voc632"], alpha=0.1, center=0.25, slope=30.0),
+    "gain-cub10": like(Gain, CAM["cam-cub10"], center=0.25, slope=30.0),
 }

@@ -97,6 +97,7 @@ class OnCritters(On):
         held_out: pictures to evaluate on; they share no scene with the training pictures.
         preset: the world, a key of `wsolbook.data.critters.PRESETS`.
         size: side of the pictures in pixels.
+        body_cue: probability that an animal wears its own species' body.
     """
 
     name: ClassVar[str] = "critters"
@@ -105,6 +106,7 @@ class OnCritters(On):
     held_out: int = 500
     preset: str = "single"
     size: int = 64
+    body_cue: float = critters.World.body_cue
 
     @property
     def multi_label(self) -> bool:
@@ -129,11 +131,13 @@ class OnCritters(On):
             found.append(f"data.size must be at least 16, got {self.size}")
         if self.preset not in critters.PRESETS:
             found.append(f"data.preset must be one of {', '.join(critters.PRESETS)}, got {self.preset!r}")
+        if not 0 <= self.body_cue <= 1:
+            found.append(f"data.body_cue must be between 0 and 1, got {self.body_cue}")
         return found
 
     def knobs(self) -> dict[str, Any]:
-        """Return what differs from the preset."""
-        return {}
+        """Return the attributes of the world that are set here."""
+        return {"body_cue": self.body_cue}
 
     def training(self, seed: int) -> critters.Critters:
         """Draw the training pictures."""

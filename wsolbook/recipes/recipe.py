@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from tyro.conf import Suppress
 
@@ -17,7 +17,7 @@ from wsolbook.recipes.on import On, OnCritters
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Localizer, Network, Samples
 
-Columns = Mapping[str, Mapping[str, Any]]
+Columns = Mapping[str, Mapping[str, Any] | TrainConfig]
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,28 @@ class Recipe(TrainConfig):
 
     Attributes:
         method: a key of `wsolbook.methods.METHODS`.
+        one_label: whether the method takes one class a picture.
+        switches: own fields that are not arguments of the method's build function.
+        at_test: own fields that change the maps of a trained network, and not its training.
         source: where the settings and the target are from.
         target: numbers of the source in percent, under our metrics' names where they measure the same thing.
         data: what the method is trained and measured on.
         columns: what `wsolbook reproduce` trains beside it on the same pictures from the same start: a name
-            and the settings that differ.
+            and the settings that differ, or the recipe of another method.
         backbone: a name of `wsolbook.backbones.BACKBONES`.
         weights: where pre-trained parameters come from: `"imagenet"` (downloaded), `"critters"` (shipped, for
             the tiny networks), a file, whose name may hold environment variables, or None. A network that
             `wsolbook train` left is gone on with as a whole where method and settings are the same.
         frozen: first parts of the network that do not learn.
         frozen_norms: batch normalization stays as pre-training left it.
+        output_stride: pixels of the picture for one position of the map; None is the network's own.
+        dilation: what follows a stride that was taken away is dilated.
     """
 
     method: ClassVar[str]
+    one_label: ClassVar[bool] = False
+    switches: ClassVar[frozenset[str]] = frozenset()
+    at_test: ClassVar[frozenset[str]] = frozenset()
 
     source: Suppress[str] = ""
     target: Suppress[Mapping[str, float]] = field(default_factory=dict)
@@ -49,6 +57,16 @@ class Recipe(TrainConfig):
     weights: str | None = None
     frozen: int = 0
     frozen_norms: bool = False
+    output_stride: int | None = 8
+    dilation: bool = True
+
+    def column(self, name: str) -> Recipe:
+        """Return what a column trains, with the seed of this recipe."""
+        given = self.columns[name]
+        if isinstance(given, Recipe):
+            return replace(given, seed=self.seed).resolved()
+        assert isinstance(given, Mapping)
+        return replace(self, **given)
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be, and for each file that is missing."""
@@ -61,6 +79,8 @@ class Recipe(TrainConfig):
             found.append(f"weights file {self.weights} does not exist")
         if self.frozen < 0:
             found.append(f"frozen must be at least 0, got {self.frozen}")
+        if self.one_label and self.data.multi_label:
+            found.append(f"{self.method} takes one class a picture, {self.data.name} may show several")
         return found
 
     @property
@@ -74,7 +94,8 @@ class Recipe(TrainConfig):
 
     def settings(self) -> dict[str, Any]:
         """Return what the method's build function takes besides backbone, classes and weights."""
-        return {}
+        left_out = {field.name for field in fields(Recipe)} - {"output_stride", "dilation"} | self.switches
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
 
     def model(self) -> Network:
         """Build the network for the classes of the data, with what does not learn."""
@@ -95,3 +116,13 @@ class Recipe(TrainConfig):
     def evaluate(self, model: Localizer) -> dict[str, float]:
         """Measure a network on pictures it was not trained on, in percent."""
         return self.data.evaluate(model, self.workers)
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+def like(kind: type[R], other: Recipe, **changes: Any) -> R:
+    """Return the network, pictures and budget of another method's recipe, to be trained as `kind`."""
+    own = {field.name for field in fields(kind)}
+    shared = {field.name: getattr(other, field.name) for field in fields(other) if field.name in own}
+    return kind(**shared | changes)

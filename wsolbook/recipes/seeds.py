@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from wsolbook.profiles import best_device
 from wsolbook.recipes.on import leads, scores
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.results import provenance
-from wsolbook.training.config import plain
+from wsolbook.training.config import digest, plain
 from wsolbook.training.loop import train
 from wsolbook.types import Network, Samples
 
@@ -51,10 +52,11 @@ def reproduce(
     for seed in seeds:
         one = replace(recipe, seed=seed)
         data = one.training_data()
-        ours = main.run(one, data, folders[name, seed])
+        trained: dict[str, Network] = {}
+        ours = main.run(one, data, folders[name, seed], trained)
         main.lead(ours, blind)
-        for column, changes in recipe.columns.items():
-            theirs = columns[column].run(replace(one, **changes), data, folders[column, seed])
+        for column in recipe.columns:
+            theirs = columns[column].run(one.column(column), data, folders[column, seed], trained)
             columns[column].lead(theirs, ours)
     config = plain(recipe)
     return {
@@ -66,12 +68,12 @@ def reproduce(
         "over_center": main.leads,
         "columns": {
             column: {
-                "changed": changes,
+                "changed": _changed(recipe, column),
                 "metrics": columns[column].metrics,
                 "lead": columns[column].leads,
                 "seconds": columns[column].seconds,
             }
-            for column, changes in config.pop("columns").items()
+            for column in config.pop("columns")
         },
         "pictures": {"training": len(data), "evaluated": len(recipe.data.testing())},
         "provenance": {
@@ -99,8 +101,13 @@ class _Column:
         self.leads: dict[str, list[list[float]]] = {}
         self.seconds: list[float | None] = []
 
-    def run(self, recipe: Recipe, data: Samples, folder: Path) -> list[Tally[Any]]:
-        """Train and measure one seed, and return the counts of its test pictures."""
+    def run(
+        self, recipe: Recipe, data: Samples, folder: Path, trained: dict[str, Network]
+    ) -> list[Tally[Any]]:
+        """Train and measure one seed, and return the counts of its test pictures.
+
+        A network of `trained` whose training was the same is not trained again, only its maps are made anew.
+        """
         started = time.perf_counter()
         counted: list[Tally[Any]] = []
 
@@ -108,14 +115,22 @@ class _Column:
             counted[:] = recipe.data.each(model, recipe.workers)
             return scores(counted)
 
-        torch.manual_seed(recipe.seed)
-        model = recipe.model()
-        history = train(model, data, recipe, run=folder, evaluate=measure, resume="auto")
-        if not counted:  # all was done before
-            measure(model)
+        training = _training(recipe)
+        if training in trained:
+            model = copy.copy(trained[training])
+            model.settings = model.settings | recipe.settings()
+            found, whole = measure(model), True
+        else:
+            torch.manual_seed(recipe.seed)
+            model = recipe.model()
+            history = train(model, data, recipe, run=folder, evaluate=measure, resume="auto")
+            found, whole = history.final, len(history.losses) == history.step
+            if not counted:  # all was done before
+                measure(model)
+            if recipe.at_test:
+                trained[training] = model
         for metric in recipe.data.metrics:
-            self.metrics.setdefault(metric, []).append(float(history.final[metric]))
-        whole = len(history.losses) == history.step
+            self.metrics.setdefault(metric, []).append(float(found[metric]))
         self.seconds.append(round(time.perf_counter() - started, 1) if whole else None)
         return counted
 
@@ -123,6 +138,23 @@ class _Column:
         """Keep how far its own numbers of a seed lie above others."""
         for metric, interval in leads(own, others).items():
             self.leads.setdefault(metric, []).append(interval)
+
+
+def _training(recipe: Recipe) -> str:
+    """Return a short hash of all that can change the trained network."""
+    config = {key: value for key, value in plain(recipe).items() if key not in recipe.at_test}
+    return digest(config | {"method": recipe.method})
+
+
+def _changed(recipe: Recipe, column: str) -> dict[str, Any]:
+    """Return the settings in which a column differs; of another method's those that both have."""
+    given, theirs, ours = recipe.columns[column], plain(recipe.column(column)), plain(recipe)
+    if isinstance(given, Mapping):
+        return {name: theirs[name] for name in given}
+    shared = {field.name for field in fields(Recipe)} - {"source", "target", "columns"}
+    return {"method": recipe.column(column).method} | {
+        k: v for k, v in theirs.items() if k in shared and v != ours[k]
+    }
 
 
 def _require_commit(folder: Path, commit: str | None) -> None:
