@@ -94,7 +94,9 @@ def test_a_column_may_be_another_method_or_other_maps_of_the_same_network(tmp_pa
     assert cli.main(["reproduce", "acol-critters", "--seeds", "3"]) == 0
     record = json.loads((tmp_path / "results" / "acol-critters.json").read_text())
     columns = record["columns"]
-    assert columns["CAM"]["changed"] == {"method": "cam", "evaluate_every": 1}
+    assert columns["CAM"]["changed"] == {
+        "method": "cam", "evaluate_every": 1, "head": "gap", "dropout": 0.0, "momentum_slip": False,
+    }  # fmt: skip
     assert columns["first"]["changed"] == {"fusion": "first"}
     assert columns["first"]["metrics"]["top-1"] == record["metrics"]["top-1"]  # the same network
     assert columns["first"]["metrics"] != record["metrics"] != columns["second"]["metrics"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from wsolbook.profiles import best_device
 from wsolbook.recipes.on import leads, scores
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.results import provenance
-from wsolbook.training.config import digest, plain
+from wsolbook.training.config import FREE, digest, plain
 from wsolbook.training.loop import train
 from wsolbook.types import Network, Samples
 
@@ -147,14 +147,12 @@ def _training(recipe: Recipe) -> str:
 
 
 def _changed(recipe: Recipe, column: str) -> dict[str, Any]:
-    """Return the settings in which a column differs; of another method's those that both have."""
+    """Return the settings in which a column differs, and its method where that is another."""
     given, theirs, ours = recipe.columns[column], plain(recipe.column(column)), plain(recipe)
     if isinstance(given, Mapping):
         return {name: theirs[name] for name in given}
-    shared = {field.name for field in fields(Recipe)} - {"source", "target", "columns"}
-    return {"method": recipe.column(column).method} | {
-        k: v for k, v in theirs.items() if k in shared and v != ours[k]
-    }
+    own = {key: value for key, value in theirs.items() if key not in FREE and value != ours.get(key)}
+    return {"method": recipe.column(column).method} | own
 
 
 def _require_commit(folder: Path, commit: str | None) -> None:
