@@ -57,8 +57,13 @@ def possible() -> dict[str, dict[str, str]]:
     return {name: run for name, run in RUNS.items() if name not in names[best + 1 :]}
 
 
-def play(twin: Path, run: Mapping[str, str]) -> list[dict]:
+def play(twin: Path, run: Mapping[str, str], how: Path = Path(__file__).with_name("play.py")) -> list[dict]:
     """Run a chapter in a process of its own; return its checks in order: claim, side, bound and value.
+
+    Args:
+        twin: the script of the chapter.
+        run: environment variables.
+        how: the program that runs it.
 
     Raises:
         RuntimeError: when a cell raises, with the end of what it said.
@@ -67,7 +72,7 @@ def play(twin: Path, run: Mapping[str, str]) -> list[dict]:
         heard = Path(folder) / "checks.jsonl"
         heard.touch()
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("play.py")), str(twin)],
+            [sys.executable, str(how), str(twin)],
             env=os.environ | BASE | run | {"WSOLBOOK_CHECKS": str(heard)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip

@@ -37,6 +37,14 @@ def normalize(maps: Float[Tensor, "*n h w"], how: Normalization = "min-max") -> 
     if how not in ("min-max", "max"):
         raise ValueError(f'how must be "min-max" or "max", got {how!r}')
     require_finite(maps)
+    return stretch(maps, how)
+
+
+def stretch(maps: Float[Tensor, "*n h w"], how: Normalization = "min-max") -> Float[Tensor, "*n h w"]:
+    """Scale maps as `normalize` does, without looking at them first: in training no step waits for a device.
+
+    A map that holds NaN becomes all zeros; its loss is for the training loop to report.
+    """
     floor = maps.amin((-2, -1), keepdim=True) if how == "min-max" else torch.zeros_like(maps[..., :1, :1])
     lifted = (maps - floor).clamp(min=0)
     peak = lifted.amax((-2, -1), keepdim=True)

@@ -1,6 +1,8 @@
-"""Under `full` a chapter runs from top to bottom: larger pictures, a larger network, three seeds."""
+"""Under `full` a chapter runs from top to bottom on a GPU, simulated: larger pictures and network, three seeds."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from chapters import find_twins, notebook_of, read_notebook
@@ -13,8 +15,12 @@ CONVERTED = [t for t in find_twins() if re.search(r"\bhere\.seeds\b", t.read_tex
 @pytest.mark.parametrize("twin", CONVERTED, ids=lambda t: t.stem)
 def test_a_chapter_runs_under_full_with_few_steps(twin):
     """Its checks need not hold after two steps, but must be reached: as many as under `book`."""
-    short = {"WSOLBOOK_PROFILE": "full", "WSOLBOOK_STEPS": "2", "CUDA_VISIBLE_DEVICES": ""}
-    claims = [c["claim"] for c in play(twin, short)]
+    tests, scripts = Path(__file__).parents[1], Path(__file__).parents[2] / "scripts"
+    short = {
+        "WSOLBOOK_PROFILE": "full", "WSOLBOOK_STEPS": "2", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg",
+        "PYTHONPATH": os.pathsep.join([str(tests), str(scripts), os.environ.get("PYTHONPATH", "")]),
+    }  # fmt: skip
+    claims = [c["claim"] for c in play(twin, short, tests / "device" / "play_simulated.py")]
     assert len(claims) == len(re.findall(r"^✓ ", stored(twin), re.MULTILINE))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,6 +95,17 @@ def test_real_data(outside, capsys, monkeypatch):
     assert entry(lines, "weights")[1].endswith("2 files")
     assert entry(lines, "data/VOC2012")[0] == "✗"
     assert str(folder / "data/VOC2012") in entry(lines, "data/VOC2012")[2]
+
+
+def test_a_card_says_its_number_format(monkeypatch):
+    about = SimpleNamespace(name="Tesla T4", total_memory=15 * 2**30)
+    monkeypatch.setattr(doctor, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: about)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (7, 5))
+    found = {f.what: f.detail for f in doctor.machine()}
+    assert found["cuda:0"] == "Tesla T4, 15 GiB"
+    assert found["--precision auto"] == "fp16: cuda:0 only emulates bf16, is fast in fp16"
 
 
 def test_accelerators(monkeypatch):

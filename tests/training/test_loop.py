@@ -44,11 +44,21 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(config):
         torch.testing.assert_close(x, y, atol=1e-6, rtol=1e-5)
 
 
-def test_out_of_memory_halves_the_micro_batch_and_keeps_the_result(config, tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, max allowed: 18.1 GB)"),
+    ],
+    ids=["torch", "cuBLAS", "cuDNN", "MPS"],
+)
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_result(error, config, tmp_path):
     class Greedy(ToyNet):
         def loss(self, batch):
             if len(batch) > 3:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                raise error
             return super().loss(batch)
 
     greedy, easy = Greedy(dropout=0), ToyNet(dropout=0)

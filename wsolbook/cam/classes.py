@@ -44,7 +44,7 @@ def choose(classes: Classes, logits: Any, names: Sequence[str] = ()) -> Tensor:
         classes = find_class(classes, names, count)
     elif isinstance(classes, list | tuple):
         classes = [find_class(each, names, count) if isinstance(each, str) else each for each in classes]
-    chosen = torch.as_tensor(classes, device=logits.device)
+    chosen = torch.as_tensor(classes)
     if chosen.dtype.is_floating_point or chosen.dtype in (torch.bool, torch.complex64):
         raise TypeError(f"classes must be integers, got {chosen.dtype}")
     chosen = chosen.long()
@@ -56,7 +56,7 @@ def choose(classes: Classes, logits: Any, names: Sequence[str] = ()) -> Tensor:
     wrong = chosen[(chosen < 0) | (chosen >= count)]
     if len(wrong):
         raise ValueError(f"class {int(wrong[0])} does not exist: the network has classes 0 to {count - 1}")
-    return chosen
+    return chosen.to(logits.device)  # checked where it was given: the processor need not wait for a device
 
 
 def best(word: str) -> int:

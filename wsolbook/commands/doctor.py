@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from wsolbook import __version__
 from wsolbook.profiles import best_device
+from wsolbook.training.precision import fastest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 REAL = {  # what a folder of real pictures and weights may hold: path, what it is for
@@ -79,6 +80,9 @@ def machine() -> Iterator[Line]:
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)
             yield Line(True, f"cuda:{index}", f"{about.name}, {about.total_memory / 2**30:.0f} GiB")
+            best = fastest(torch.device("cuda", index))
+            why = "has bf16" if best == "bf16" else "only emulates bf16, is fast in fp16"
+            yield Line(True, "--precision auto", f"{best}: cuda:{index} {why}")
     elif device.type != "cpu":
         yield Line(True, "accelerator", device.type)
     else:

@@ -102,7 +102,7 @@ def warp_boxes(
     """
     before = torch.tensor([*size, *size], dtype=torch.float64)
     after = torch.tensor([*target, *target], dtype=torch.float64)
-    return (boxes.double() * after / before).long()
+    return (boxes.cpu().double() * after / before).long()
 
 
 def warp_masks(masks: UInt8[Tensor, "*n h w"], target: tuple[int, int]) -> UInt8[Tensor, "*n H W"]:

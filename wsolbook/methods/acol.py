@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 
 from wsolbook.backbones import Trunk, build_trunk, require_known, start
 from wsolbook.cam.network import evaluating
-from wsolbook.maps import normalize, of_classes
+from wsolbook.maps import normalize, of_classes, stretch
 from wsolbook.types import Batch, Network
 
 
@@ -144,16 +144,20 @@ class Acol(Network):
         with evaluating(self), torch.no_grad():
             features = self._pooled(images)
             every = self.first(features)
-            fused = [self._fused(self._branches(features, every, column)) for column in columns.unbind(1)]
-        return fused[0] if classes.ndim == 1 else torch.stack(fused, 1)
+            both = [self._branches(features, every, column) for column in columns.unbind(1)]
+        sides = [[each.first for each in both], [each.second for each in both]]
+        first, second = normalize(torch.stack([torch.stack(side, 1) for side in sides]))
+        fused = {"first": first, "second": second, "max": torch.maximum(first, second)}[
+            self.settings["fusion"]
+        ]
+        return fused[:, 0] if classes.ndim == 1 else fused
 
     def _pooled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k u v"]:
         return avg_pool2d(self.features(images), 3, stride=1, padding=1)
 
     def _erased(self, maps: Float[Tensor, "n u v"]) -> Bool[Tensor, "n u v"]:
         """Tell where a class map is high; of a map without contrast, nowhere."""
-        # A loss that is not finite is for the training loop to report.
-        return normalize(maps.detach().nan_to_num()) >= self.settings["threshold"]
+        return stretch(maps.detach()) >= self.settings["threshold"]
 
     def _branches(
         self, features: Float[Tensor, "n k u v"], maps: Float[Tensor, "n c u v"], classes: Int[Tensor, "n"]
@@ -161,12 +165,6 @@ class Acol(Network):
         first = of_classes(maps, classes)
         erased = self._erased(first)
         return Branches(first, erased, of_classes(self.second(features * ~erased[:, None]), classes))
-
-    def _fused(self, branches: Branches) -> Float[Tensor, "n u v"]:
-        first, second = normalize(branches.first), normalize(branches.second)
-        return {"first": first, "second": second, "max": torch.maximum(first, second)}[
-            self.settings["fusion"]
-        ]
 
 
 def _classifier(inputs: int, width: int, classes: int, class_layer: str) -> nn.Sequential:

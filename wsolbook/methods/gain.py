@@ -28,7 +28,7 @@ from wsolbook.cam.grad_cam import channel_weights, grad_cam
 from wsolbook.cam.record import Differentiable, record
 from wsolbook.data.transforms import IGNORE
 from wsolbook.distributed import rank_and_world
-from wsolbook.maps import Normalization, normalize, resize
+from wsolbook.maps import Normalization, resize, stretch
 from wsolbook.types import Batch, Supervision
 
 FLAT = 1e-7  # a map that differs from flat by no more has nothing to say
@@ -248,7 +248,7 @@ class Gain(Classifier):
         return values[:, 0] if classes.ndim == 1 else values
 
     def _scaled(self, maps: Float[Tensor, "p h w"], counted: Bool[Tensor, " p"]) -> Float[Tensor, "p h w"]:
-        return normalize(torch.where(counted[:, None, None], maps, 0), self.settings["scale"])
+        return stretch(torch.where(counted[:, None, None], maps, 0), self.settings["scale"])
 
     def _pixel_error(self, seen: Attention, batch: Batch) -> Float[Tensor, " p"]:
         """Return `(A - H)^2` of each pair over the cells of its map; H is the share of a cell that is object.

@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from wsolbook.backbones import Trunk, build_trunk, require_known, start, tapped
 from wsolbook.cam.network import evaluating
 from wsolbook.data.transforms import IGNORE
-from wsolbook.maps import normalize, of_classes, resize
+from wsolbook.maps import of_classes, resize, stretch
 from wsolbook.types import Batch, Network
 
 Variant = Literal["full", "plain", "no-cascade", "unshared", "no-c"]
@@ -216,8 +216,7 @@ class Spg(Network):
         class_maps = self.a4(a3)
         own = of_classes(class_maps, classes)
         # First to the size of the image, then scaled or squashed: the other order gives other values.
-        # A loss that is not finite is for the training loop to report.
-        attention = normalize(resize(own.detach().nan_to_num(), size))
+        attention = stretch(resize(own.detach(), size))
         masks = {
             "b2": resize(self.tails[-1](self.b2(found[self.taps[1]]))[:, 0], size),
             "b1": resize(self.tails[0](self.b1(found[self.taps[0]]))[:, 0], size),

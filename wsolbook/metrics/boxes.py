@@ -20,13 +20,14 @@ Contours = Literal["all", "largest"]
 
 
 def box_iou(a: Real[Tensor, "n 4"], b: Real[Tensor, "k 4"]) -> Float[Tensor, "n k"]:
-    """Intersection over union of each box of `a` with each of `b`, as float64 in [0, 1].
+    """Intersection over union of each box of `a` with each of `b`, as float64 in [0, 1], on the processor.
 
     Pixels are counted, corners included: width = x1 - x0 + 1 (the ILSVRC convention).
 
     Raises:
         ValueError: on a box with a negative coordinate, x1 < x0 or y1 < y0.
     """
+    a, b = a.detach().cpu(), b.detach().cpu()
     require_boxes(a)
     require_boxes(b)
     a, b = a.double()[:, None], b.double()[None]

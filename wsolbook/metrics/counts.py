@@ -69,7 +69,7 @@ class MeanShare(Counts):
 
     def update(self, shares: Float[Tensor, " n"]) -> None:
         """Count a batch."""
-        self.state["millionths"] += (shares.double() * 1e6).round().long().sum().cpu()
+        self.state["millionths"] += (shares.cpu().double() * 1e6).round().long().sum()
         self.state["images"] += len(shares)
 
     def compute(self) -> float:

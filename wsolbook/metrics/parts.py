@@ -47,8 +47,8 @@ def part_coverage(
         )
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie in [0, 1], got {threshold}")
-    on = maps >= threshold
-    there = areas(parts)
+    on = (maps >= threshold).cpu()
+    there = areas(parts).cpu()
     covered = (there & on[:, None]).sum((0, 2, 3)).double()
     share = covered / there.sum((0, 2, 3))
     return dict(zip((*names, "background"), share.tolist(), strict=True))
@@ -118,8 +118,8 @@ def attention(maps: Float[Tensor, "n h w"], parts: Bool[Tensor, "n p h w"]) -> F
     Returns:
         Shares that sum to 1; NaN where a map has no positive evidence.
     """
-    evidence = maps.double().relu()[:, None]
-    return (evidence * areas(parts)).sum((2, 3)) / evidence.sum((2, 3))
+    evidence = maps.detach().cpu().double().relu()[:, None]
+    return (evidence * areas(parts).cpu()).sum((2, 3)) / evidence.sum((2, 3))
 
 
 class EvidenceShare(Counts):
@@ -189,7 +189,7 @@ def rank_agreement(evidence: Float[Tensor, "n p"], importance: Float[Tensor, "n 
     """
     agreement = torch.full((len(evidence),), torch.nan, dtype=torch.float64)
     for i, (a, b) in enumerate(
-        zip(evidence.double().cpu().numpy(), importance.double().cpu().numpy(), strict=True)
+        zip(evidence.cpu().double().numpy(), importance.cpu().double().numpy(), strict=True)
     ):
         known = np.isfinite(a) & np.isfinite(b)
         ranks_a, ranks_b = _ranks(a[known]), _ranks(b[known])

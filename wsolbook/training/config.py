@@ -17,6 +17,7 @@ import torch
 from wsolbook.data.sampling import steps_per_epoch
 from wsolbook.profiles import SEEDS
 from wsolbook.training.optim import Optim
+from wsolbook.training.precision import Precision
 from wsolbook.training.schedule import Schedule
 
 # What may differ between a run and its continuation without changing a single weight.
@@ -50,7 +51,8 @@ class TrainConfig:
         schedule: learning rate over time.
         ema: decay of a moving average of the weights, which is then evaluated and returned; 0 for none.
         device: `"auto"` takes the accelerator of the machine where there is one.
-        precision: number format of forward and backward passes; weights stay in fp32.
+        precision: number format of forward and backward passes; weights stay in fp32. `"tf32"` lets cards
+            round the products of fp32; `"auto"` is the half-sized format that a card has, else fp32.
         channels_last: memory layout that convolutions on recent processors and GPUs prefer.
         compile: compile the network with `torch.compile`.
         deterministic: use deterministic kernels where they exist.
@@ -73,7 +75,7 @@ class TrainConfig:
     schedule: Schedule = Schedule()
     ema: float = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False

@@ -24,7 +24,7 @@ def memory(model: Trainable, data: Samples, config: TrainConfig) -> dict[str, in
     learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     states = 0 if config.optim.name == "sgd" and config.optim.momentum == 0 else STATES[config.optim.name]
     held = config.micro_batch or config.batch_size
-    halved = 1 if config.precision == "fp32" else 2
+    halved = 2 if config.precision in ("bf16", "fp16") else 1
     batch = next(load(data, [(0, (0,))], masks=with_masks(len(data), model.supervision.masks, config.seed)))
     return {
         "weights": weights,

@@ -12,6 +12,11 @@ from types import FrameType
 
 import torch
 
+# How the libraries below torch say so: the machine, cuBLAS, cuDNN, Apple's devices.
+NO_MEMORY = (
+    "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "MPS backend out of memory",
+)  # fmt: skip
 EXIT_STOPPED = 75  # "try again later" of sysexits.h: saved, and to be continued with --resume auto
 
 
@@ -31,7 +36,7 @@ class NonFiniteLossError(ArithmeticError, ValueError):
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error means that a device, or the machine, ran out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def free_memory() -> None:
@@ -83,10 +88,11 @@ def kept_random_state(deterministic: bool) -> Iterator[None]:
             return
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before[0])
+            torch.use_deterministic_algorithms(before[0], warn_only=warn_only)
             torch.backends.cudnn.benchmark = before[1]

@@ -30,6 +30,7 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
+from wsolbook.training.precision import products
 from wsolbook.training.run import History, Run, write_pictures
 from wsolbook.training.schedule import factor
 from wsolbook.training.step import Stepper, build_accelerator
@@ -129,6 +130,7 @@ class _Training:
             if self.run is not None:
                 stack.enter_context(self.interrupt.listening())
             stack.enter_context(faults.kept_random_state(self.config.deterministic))
+            stack.enter_context(products(self.config.precision))
             self.stepper = Stepper(self.model, self.config, self.accelerator)
             if state:
                 with decoding(f"the checkpoint of step {state['step']}", "state of this network", REMEDY):

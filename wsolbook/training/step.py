@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import replace
+from operator import mul
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from wsolbook.distributed import add_up, launched, own_device
 from wsolbook.training import faults
 from wsolbook.training.config import ConfigError, TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
+from wsolbook.training.precision import fastest
 from wsolbook.types import Batch, Trainable
 
 
@@ -28,10 +30,12 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     """
     # accelerate keeps one state a process, and a notebook trains more than once.
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
-    precision = "no" if config.precision == "fp32" else config.precision
+    device = torch.device("cpu") if config.device == "cpu" else own_device()
+    precision = fastest(device) if config.precision == "auto" else config.precision
     # Told nothing, accelerate takes a process without an accelerator to be alone.
-    cpu = config.device == "cpu" or own_device().type == "cpu"
-    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    accelerator = Accelerator(
+        mixed_precision="no" if precision in ("fp32", "tf32") else precision, cpu=device.type == "cpu"
+    )
     joined, started = accelerator.num_processes, launched()[1]
     if joined != started:
         raise ConfigError([f"{started} processes were started, but only {joined} work together here"])
@@ -123,11 +127,11 @@ class Stepper:
                 # Gradients are averaged over processes; times their number it is the sum we want.
                 self.accelerator.backward(torch.stack([*terms.values()]).sum() * (share * self.world))
             done.append((share, {name: term.detach() for name, term in terms.items()}))
-        sums: dict[str, float] = {}
-        for share, terms in done:  # reading a number waits for the device, so all work is given to it first
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + share * float(term)
-        return sums
+        # Reading numbers waits for the device: once, when all work was given to it.
+        values = torch.stack([torch.stack([*terms.values()]) for _, terms in done]).tolist()
+        shares = [share for share, _ in done]
+        columns = zip(done[0][1], zip(*values, strict=True), strict=True)
+        return {name: sum(map(mul, shares, column)) for name, column in columns}
 
     def _on_device(self, batch: Batch) -> Batch:
         batch = batch.to(self.accelerator.device)

@@ -1,0 +1,89 @@
+"""Metrics, refinement and the world take tensors from where they are."""
+
+from __future__ import annotations
+
+import torch
+
+from wsolbook import maps as maps_of
+from wsolbook.backbones import build
+from wsolbook.data import critters
+from wsolbook.evaluation import FromNetwork, center_gaussian, evaluate
+from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
+from wsolbook.evaluation.tasks import Boxes, Classification, Parts, Pixels
+from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, SeedIoU
+from wsolbook.metrics import parts as part
+from wsolbook.metrics.boxes import box_above, box_iou
+from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
+from wsolbook.refine import affinity
+from wsolbook.refine.crf import PRESETS, dense_crf
+from wsolbook.refine.pamr import pamr
+from wsolbook.refine.random_walk import random_walk
+
+
+def on_card(shape, high=None):
+    generator = torch.Generator().manual_seed(0)
+    made = torch.rand(shape, generator=generator)
+    return (made if high is None else (made * high).to(torch.uint8)).to("cuda")
+
+
+BOXES = torch.tensor([[1, 2, 9, 9]])
+
+
+def test_boxes(gpu):
+    boxes = BOXES.to("cuda")
+    one = on_card((12, 16))
+    assert box_iou(box_above(one)[None], boxes).shape == (1, 1)
+    assert frame_boxes(boxes, (12, 16)).tolist() == frame_boxes(BOXES, (12, 16)).tolist()
+    metric = BoxAccuracy(thresholds=10)
+    metric.update(on_card((1, 224, 224)), [boxes])
+    assert metric.images == 1
+    centered = center_gaussian((12, 16)) * on_card((12, 16)).cpu()
+    assert centered.shape == (12, 16)
+
+
+def test_pixels_and_seeds(gpu):
+    scores, masks = on_card((2, 16, 16)), on_card((2, 16, 16), 3)
+    for metric in (PixelAP(10), ConfusionMatrix(3)):
+        first = masks if isinstance(metric, ConfusionMatrix) else scores
+        metric.update(first, masks)
+        assert metric.images == 2
+    seeds = SeedIoU(2)
+    seeds.update(on_card((1, 16, 16)), torch.tensor([1], device="cuda"), on_card((16, 16), 2))
+    assert seeds.images == 1
+    assert frame_masks(masks, 8).shape == (2, 8, 8)
+    assert frame_maps(scores, 8).is_cuda
+    for metric in (TopAccuracy(), AveragePrecision(4)):
+        metric.update(on_card((2, 4)), torch.eye(4, device="cuda")[:2])
+        assert metric.images == 2
+
+
+def test_parts(gpu):
+    scores, parts = on_card((2, 16, 16)), on_card((2, 3, 16, 16), 2).bool()
+    assert set(part.part_coverage(scores, parts, 0.5)) == {*part.PARTS, "background"}
+    assert part.best_threshold(scores, on_card((2, 16, 16), 2)) >= 0
+    assert part.attention(scores, parts).shape == (2, 4)
+    assert part.rank_agreement(on_card((2, 3)), on_card((2, 3))).shape == (2,)
+
+
+def test_refinement(gpu):
+    images, soft = on_card((1, 3, 16, 16), 255), on_card((1, 3, 16, 16)).softmax(1)
+    assert dense_crf(soft, images, PRESETS["psa"]).is_cuda
+    assert pamr(soft, images).is_cuda
+    near = affinity.affinities(on_card((1, 8, 16, 16)))
+    assert random_walk(soft, near).is_cuda
+
+
+def test_maps(gpu):
+    scores = on_card((2, 4, 8, 8))
+    for how in ("min-max", "max"):
+        assert maps_of.normalize(scores, how).is_cuda
+    assert maps_of.resize(scores, 16, "bicubic").is_cuda
+
+
+def test_critters_are_drawn_and_measured(gpu):
+    data = critters.Critters(4, size=32)
+    net = build("tiny", classes=8).eval().to("cuda")
+    tasks = [Classification(), Boxes(), Pixels(), Parts()]
+    tallies = evaluate(FromNetwork(net, logits=True), data, tasks, batch_size=2)
+    assert [t.total.images for t in tallies] == [4] * 4
+    print(gpu.waits)

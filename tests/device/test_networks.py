@@ -1,0 +1,61 @@
+"""Networks, methods and explanations keep their tensors on one device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from nets import batch, pictures
+
+from wsolbook import cam
+from wsolbook.alignment import align, grid_of
+from wsolbook.backbones import BACKBONES, build
+from wsolbook.cam.photograph import EXPLAINERS
+from wsolbook.methods import METHODS
+from wsolbook.types import Supervision
+
+LABELS = [[0.0, 0, 1, 0], [0, 1, 0, 0]]
+HEAVY = {"vgg16", "vgg16_largefov", "resnet101", "resnet38", "inception_v3", "googlenet", "alexnet"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in HEAVY else []) for n in BACKBONES]
+)
+def test_a_network_learns_and_explains_where_it_is(name, gpu):
+    net = build(name, classes=4).to("cuda")
+    images = pictures(96, 1).to("cuda")
+    net(images).sum().backward()
+    assert all(p.grad.is_cuda for p in net.parameters() if p.grad is not None)
+    gpu.waits.clear()
+    assert net.eval().maps(images, torch.tensor([1], device="cuda")).is_cuda
+    assert sum(gpu.waits.values()) <= 2, gpu.waits
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_method_trains_and_maps_where_it_is(name, gpu):
+    net = METHODS[name](backbone="tiny", classes=4).to("cuda")
+    assert isinstance(net.supervision, Supervision)
+    terms = net.loss(batch(LABELS).to("cuda"))
+    torch.stack([*terms.values()]).sum().backward()
+    assert all(p.grad.is_cuda for p in net.parameters() if p.grad is not None)
+    gpu.waits.clear()
+    classes = torch.tensor([[1, 2], [0, 1]], device="cuda")
+    assert net.eval().maps(pictures(64).to("cuda"), classes).is_cuda
+    assert sum(gpu.waits.values()) <= 2, gpu.waits
+
+
+@pytest.mark.parametrize("name", list(EXPLAINERS))
+def test_an_explanation_is_where_its_network_is(name, gpu):
+    net = build("tiny", classes=4).eval().to("cuda")
+    maps = EXPLAINERS[name](net, pictures(64).to("cuda"), 2)
+    assert (maps.values.is_cuda, maps.logits.is_cuda, maps.classes.is_cuda) == (True, True, True)
+
+
+def test_faithfulness_and_alignment(gpu):
+    net, images = build("tiny", classes=4).eval().to("cuda"), pictures(64).to("cuda")
+    maps = cam.cam(net, images)
+    for curve in (cam.deletion(net, images, maps, 2), cam.insertion(net, images, maps, 2)):
+        assert curve.is_cuda
+        assert cam.area(curve).is_cuda
+    grid = grid_of(net, "features", images, (8, 8))
+    assert align(maps.values, grid, 64).is_cuda
+    assert not gpu.doubles

@@ -1,0 +1,52 @@
+"""Number formats: which one a device gets, and what is put back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import ToyNet, ToySamples
+
+from wsolbook.training import TrainConfig, train
+from wsolbook.training.faults import kept_random_state
+from wsolbook.training.precision import fastest, products
+
+
+def flags() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def test_a_card_gets_the_half_sized_format_that_it_has(monkeypatch):
+    card = torch.device("cuda", 0)
+    for capability, wanted in (((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_, c=capability: c)
+        assert fastest(card) == wanted
+    assert fastest(torch.device("cpu")) == "fp32"
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_products_are_rounded_under_tf32_alone(precision, rounded):
+    before = flags()
+    with products(precision):
+        assert flags() == (rounded, rounded)
+    assert flags() == before
+
+
+def test_auto_and_tf32_are_fp32_on_a_processor():
+    nets = [ToyNet(), ToyNet(), ToyNet()]
+    losses = [
+        train(net, ToySamples(), TrainConfig(steps=3, batch_size=5, device="cpu", precision=p)).losses
+        for net, p in zip(nets, ("fp32", "tf32", "auto"), strict=True)
+    ]
+    assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize("warn_only", [False, True])
+def test_the_caller_keeps_the_choice_of_kernels(warn_only):
+    torch.use_deterministic_algorithms(True, warn_only=warn_only)
+    try:
+        with kept_random_state(True):
+            assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled() is warn_only
+    finally:
+        torch.use_deterministic_algorithms(False)
