@@ -31,6 +31,7 @@ from pathlib import Path
 from chapters import ROOT, find_twins, read_twin
 
 LIST = ROOT / "results" / "margins.json"
+PLAIN = Path(__file__).with_name("play.py")
 SPREADS, SHARE, DECADES = 3, 0.25, 0.5
 
 # torch's own kernels, oneDNN's convolutions and MKL's products choose their instructions one by one.
@@ -57,7 +58,7 @@ def possible() -> dict[str, dict[str, str]]:
     return {name: run for name, run in RUNS.items() if name not in names[best + 1 :]}
 
 
-def play(twin: Path, run: Mapping[str, str], how: Path = Path(__file__).with_name("play.py")) -> list[dict]:
+def play(twin: Path, run: Mapping[str, str], how: Path = PLAIN) -> list[dict]:
     """Run a chapter in a process of its own; return its checks in order: claim, side, bound and value.
 
     Args:

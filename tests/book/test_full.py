@@ -1,4 +1,4 @@
-"""Under `full` a chapter runs from top to bottom on a GPU, simulated: larger pictures and network, three seeds."""
+"""Under `full` a chapter runs from top to bottom on a simulated GPU: larger pictures, three seeds."""
 
 import os
 import re
