@@ -17,7 +17,7 @@ HEAD = @printf '\n== %s\n'
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks pair margins publish format clean build $(CHECKS)
+.PHONY: help book test test-gpu notebooks pair margins publish format clean build $(CHECKS)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,11 @@ check-package: $(TEST) ## tests of the package, and which lines they reach
 check-slow: $(TEST) ## tests of the package that take longer
 	$(HEAD) "pytest: tests that take longer"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+test-gpu: $(TEST) ## on a machine with a GPU: networks, methods, metrics and training on it
+	$(HEAD) "pytest: on the GPU; without one, on a simulated one"
+	@$(BIN)/pytest tests/device
+	@$(BIN)/pytest -m gpu
 
 check-pairs: $(TEST) ## notebooks equal their twins, derived files follow pyproject.toml
 	$(HEAD) "pairs: notebooks and their percent scripts, derived files"

@@ -1,10 +1,9 @@
-"""The simulator itself: bugs that a card would show are shown, and what a card allows is allowed."""
+"""Bugs that a card shows the simulator shows too, and what a card takes it takes."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from simulated_device import DeviceMismatchError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -38,7 +37,7 @@ BUGS = {
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_is_caught(bug, gpu):
-    with pytest.raises((DeviceMismatchError, TypeError)):
+    with pytest.raises((RuntimeError, TypeError)):  # of mixed devices both say a RuntimeError
         BUGS[bug]()
 
 
@@ -51,6 +50,7 @@ def test_what_a_card_takes(gpu):
     assert x.cpu().numpy().shape == (2, 3)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="counts waits, which only the simulator does")
 def test_waits_are_counted_where_they_are(gpu):
     x = card(4)
     gpu.waits.clear()
