@@ -49,7 +49,7 @@ def recipe(cue: float, options: Knob) -> Recipe:
     """Return CAM at a cue, with the others as columns."""
     data = OnCritters(n=options.n, held_out=options.held_out, body_cue=cue)
     cam, acol, spg = (
-        replace(one, data=data, epochs=options.epochs, device="cpu", columns={})
+        replace(one, data=data, epochs=options.epochs, device="cpu", channels_last=True, columns={})
         for one in (
             RECIPES["acol-critters"].column("CAM"),
             RECIPES["acol-critters"],

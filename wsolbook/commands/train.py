@@ -18,7 +18,6 @@ from wsolbook.recipes import Recipe, named
 from wsolbook.training.config import plain
 from wsolbook.training.estimate import memory, readable
 from wsolbook.training.faults import EXIT_STOPPED, Stopped
-from wsolbook.training.loop import train as run_training
 from wsolbook.training.optim import parameter_groups
 
 
@@ -56,7 +55,7 @@ def train(arguments: list[str]) -> int:
         model, data = recipe.model(), recipe.training_data()
         model.names = tuple(data.classes)
         methods.check(model)  # what could not be saved is refused before it is trained
-        history = run_training(model, data, recipe, run=run, evaluate=recipe.evaluate, resume=resume)
+        history = recipe.fit(model, data, run=run, evaluate=recipe.evaluate, resume=resume)
         main = rank_and_world()[0] == 0
         if main:
             methods.save(model, run / "model.safetensors")

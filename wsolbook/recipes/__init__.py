@@ -3,13 +3,14 @@
 from wsolbook.recipes.acol import ACOL
 from wsolbook.recipes.bias import OnBiased
 from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.erasing import ERASING
 from wsolbook.recipes.gain import GAIN
 from wsolbook.recipes.on import On, OnCritters, OnCub, OnIlsvrc, OnVoc
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.recipes.spg import SPG
 from wsolbook.training.config import ConfigError
 
-RECIPES: dict[str, Recipe] = {**CAM, **GAIN, **ACOL, **SPG}
+RECIPES: dict[str, Recipe] = {**CAM, **GAIN, **ERASING, **ACOL, **SPG}
 
 __all__ = ["RECIPES", "On", "OnBiased", "OnCritters", "OnCub", "OnIlsvrc", "OnVoc", "Recipe", "named"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -13,8 +13,11 @@ from tyro.conf import Suppress
 from wsolbook import methods
 from wsolbook.backbones import BACKBONES
 from wsolbook.backbones.freeze import freeze_layers, freeze_norms
+from wsolbook.backbones.trunk import Trunk
 from wsolbook.recipes.on import On, OnCritters
 from wsolbook.training.config import TrainConfig
+from wsolbook.training.loop import Resume, train
+from wsolbook.training.run import History
 from wsolbook.types import Localizer, Network, Samples
 
 Columns = Mapping[str, Mapping[str, Any] | TrainConfig]
@@ -103,8 +106,9 @@ class Recipe(TrainConfig):
             self.method, self.weights_from, backbone=self.backbone, classes=len(self.data.classes),
             **self.settings(),
         )  # fmt: skip
-        if self.frozen:
-            freeze_layers(model.get_submodule("features"), self.frozen)
+        for trunk in model.modules():
+            if isinstance(trunk, Trunk):
+                freeze_layers(trunk, self.frozen)
         if self.frozen_norms:
             freeze_norms(model)
         return model
@@ -112,6 +116,18 @@ class Recipe(TrainConfig):
     def training_data(self) -> Samples:
         """Open or draw the training pictures."""
         return self.data.training(self.seed)
+
+    def fit(
+        self,
+        model: Network,
+        data: Samples,
+        *,
+        run: Path,
+        evaluate: Callable[[Network], dict[str, float]],
+        resume: Resume = "never",
+    ) -> History:
+        """Train a network that `model` built; what these arguments do is said by `training.loop.train`."""
+        return train(model, data, self, run=run, evaluate=evaluate, resume=resume)
 
     def evaluate(self, model: Localizer) -> dict[str, float]:
         """Measure a network on pictures it was not trained on, in percent."""

@@ -18,7 +18,6 @@ from wsolbook.recipes.on import leads, scores
 from wsolbook.recipes.recipe import Recipe
 from wsolbook.results import provenance
 from wsolbook.training.config import FREE, digest, plain
-from wsolbook.training.loop import train
 from wsolbook.types import Network, Samples
 
 
@@ -123,7 +122,7 @@ class _Column:
         else:
             torch.manual_seed(recipe.seed)
             model = recipe.model()
-            history = train(model, data, recipe, run=folder, evaluate=measure, resume="auto")
+            history = recipe.fit(model, data, run=folder, evaluate=measure, resume="auto")
             found, whole = history.final, len(history.losses) == history.step
             if not counted:  # all was done before
                 measure(model)
@@ -157,6 +156,6 @@ def _changed(recipe: Recipe, column: str) -> dict[str, Any]:
 
 def _require_commit(folder: Path, commit: str | None) -> None:
     """Raise a ValueError if a run was begun by another commit: one result has one origin."""
-    about = folder / "config.json"
-    if about.is_file() and (before := read_json(about, "remove the folder").get("commit")) != commit:
-        raise ValueError(f"{folder} was begun at commit {before}, this is {commit}: remove the folder")
+    for about in folder.glob("**/config.json"):
+        if (before := read_json(about, "remove the folder").get("commit")) != commit:
+            raise ValueError(f"{folder} was begun at commit {before}, this is {commit}: remove the folder")
