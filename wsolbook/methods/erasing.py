@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from wsolbook import backbones
 from wsolbook.backbones.classifier import Loss
 from wsolbook.cam.network import evaluating
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import resize, stretch
 from wsolbook.types import Batch, Network
 
 
@@ -159,8 +159,7 @@ class Erasing(Network):
             classifier = self.classifier(i)
             with evaluating(classifier), torch.no_grad():
                 raw = classifier.maps(images, every)[image, classes]
-            # A loss that is not finite is for the training loop to report.
-            maps = normalize(resize(raw.nan_to_num(), size), "max")
+            maps = stretch(resize(raw, size), "max")
             found.append(Look(images, image, classes, maps, self._high(maps)))
             images = paint_over(found[-1])
         return found
