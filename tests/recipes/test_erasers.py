@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +113,24 @@ def test_what_cannot_be_is_named():
         replace(SPG["spg-critters"], b1=(0.5, 0.05)).model()
     with pytest.raises(ValueError, match=r"threshold must be between 0 and 1, got 1\.0"):
         replace(ACOL["acol-critters"], threshold=1.0).model()
+
+
+def test_the_knob_turns_the_world_and_nothing_else(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    knob = importlib.import_module("knob")
+    options = knob.Knob()
+    for cue in options.cues:
+        cam = knob.recipe(cue, options)
+        assert cam.data == OnCritters(n=1024, held_out=300, body_cue=cue)
+        columns = {name: cam.column(name) for name in cam.columns}
+        assert [(name, r.method) for name, r in columns.items()] == [
+            ("ACoL", "acol"), ("ACoL, first map", "acol"), ("SPG", "spg"),
+        ]  # fmt: skip
+        for column in columns.values():
+            assert column.data == cam.data
+            assert (column.epochs, column.batch_size, column.weights) == (4, 64, "critters")
+        first = replace(columns["ACoL"], fusion="first", columns=columns["ACoL, first map"].columns)
+        assert columns["ACoL, first map"] == first
+        for name, method in (("ACoL", "acol"), ("SPG", "spg")):
+            assert columns[name].optim == RECIPES[f"{method}-critters"].optim
+            assert columns[name].settings() == RECIPES[f"{method}-critters"].settings()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from wsolbook import backbones
 from wsolbook.backbones.classifier import Loss
@@ -131,17 +132,16 @@ class Erasing(Network):
         Raises:
             ValueError: when there is none left to learn, or an image of a softmax network has no label.
         """
-        done = int(self.kept)
+        done, images = int(self.kept), batch.images
         if done == len(self.classifiers):
             raise ValueError(f"all {done} rounds are trained")
-        images = batch.images
-        for look in self.looks(images, batch.labels, done):
-            images = paint_over(look)
+        if done:
+            images = paint_over(self.looks(images, batch.labels, done)[-1])
         classifier = self.classifier(done)
         found = classifier.classification(classifier(images), batch.labels)
         if self.training:
-            before = self.losses[done].clone()
-            self.losses[done] = before.lerp(found.detach(), 0.1) if before else found.detach()
+            before, now = self.losses[done].clone(), found.detach()
+            self.losses[done] = torch.where(before > 0, before.lerp(now, 0.1), now)
         return {"classification": found}
 
     def looks(
@@ -151,18 +151,8 @@ class Erasing(Network):
 
         What they find of all labels of a picture is painted over together (algorithm 1).
         """
-        found = []
         image, classes = labels.nonzero(as_tuple=True)
-        every = torch.arange(labels.shape[1], device=images.device).expand(labels.shape)
-        size = (images.shape[-2], images.shape[-1])
-        for i in range(int(self.kept) if rounds is None else rounds):
-            classifier = self.classifier(i)
-            with evaluating(classifier), torch.no_grad():
-                raw = classifier.maps(images, every)[image, classes]
-            maps = stretch(resize(raw, size), "max")
-            found.append(Look(images, image, classes, maps, self._high(maps)))
-            images = paint_over(found[-1])
-        return found
+        return self._looks(images, image, classes, int(self.kept) if rounds is None else rounds)
 
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
@@ -171,15 +161,36 @@ class Erasing(Network):
 
         Only that class is painted over on the way, so that no map depends on what else is asked or labeled.
         """
-        columns = classes[:, None] if classes.ndim == 1 else classes
-        place = torch.arange(len(images), device=images.device)[:, None].expand_as(columns)
-        pairs, back = torch.stack([place, columns], -1).flatten(0, 1).unique(dim=0, return_inverse=True)
-        labels = torch.zeros(len(pairs), self.settings["classes"], device=images.device)
-        labels[torch.arange(len(pairs), device=images.device), pairs[:, 1]] = 1
         rounds = min(self.settings["shown"] or len(self.classifiers), max(int(self.kept), 1))
-        looks = self.looks(images[pairs[:, 0]], labels, rounds)
-        fused = torch.stack([look.maps for look in looks]).amax(0)[back]
-        return fused if classes.ndim == 1 else fused.unflatten(0, columns.shape)
+        image, first = torch.arange(len(images), device=images.device), self._class_maps(0, images)
+        fused = [
+            torch.stack([look.maps for look in self._looks(images, image, column, rounds, first)]).amax(0)
+            for column in (classes[:, None] if classes.ndim == 1 else classes).unbind(1)
+        ]
+        return fused[0] if classes.ndim == 1 else torch.stack(fused, 1)
+
+    def _looks(
+        self,
+        images: Float[Tensor, "n 3 h w"],
+        image: Int[Tensor, " p"],
+        classes: Int[Tensor, " p"],
+        rounds: int,
+        first: Float[Tensor, "n c u v"] | None = None,
+    ) -> list[Look]:
+        """Return the looks of some pairs; `first` are the class maps of the first round, where known."""
+        found: list[Look] = []
+        size = (images.shape[-2], images.shape[-1])
+        for i in range(rounds):
+            every = self._class_maps(i, images) if i or first is None else first
+            maps = stretch(resize(every[image, classes], size), "max")
+            found.append(Look(images, image, classes, maps, self._high(maps)))
+            images = paint_over(found[-1])
+        return found
+
+    def _class_maps(self, i: int, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c u v"]:
+        classifier = self.classifier(i)
+        with evaluating(classifier), torch.no_grad():
+            return conv2d(classifier.features(images), classifier.linear.weight[:, :, None, None])
 
     def _high(self, maps: Float[Tensor, "p h w"]) -> Bool[Tensor, "p h w"]:
         if self.settings["share_of"] == "maximum":
