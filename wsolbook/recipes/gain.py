@@ -185,8 +185,11 @@ GAIN: dict[str, Gain] = {
         data=OnVoc(size=224, augment="wsol", masks="SegmentationClassAug"),
         masks=1464,
     ),
-    # The settings found on critters, for sigmoids and for one label. The plain networks are in cam-voc632
-    # and cam-cub10: the same start, pictures and steps.
-    "gain-voc632": like(Gain, CAM["cam-voc632"], alpha=0.1, center=0.25, slope=30.0),
+    # Center and slope as on critters. The plain networks are in cam-voc632 and cam-cub10: the same start,
+    # pictures and steps. With alpha 0.1, as for the sigmoids above, one seed had mAP 58.4 on the reported
+    # pictures, where CAM has 76.4. So it was looked at again on 103 of the 311 training pictures, half the
+    # epochs on the other 208, training seed 7: mAP 60.8 and seed mIoU 22.2 with 0.01; 61.4 and 22.6 with 0.
+    # Nothing between 0.01 and 0.1 was tried.
+    "gain-voc632": like(Gain, CAM["cam-voc632"], alpha=0.01, center=0.25, slope=30.0),
     "gain-cub10": like(Gain, CAM["cam-cub10"], center=0.25, slope=30.0),
 }
