@@ -95,5 +95,5 @@ ACOL: dict[str, Acol] = {
     ),
     "acol-ilsvrc": ON_ILSVRC,
     # Start, pictures and steps of cam-cub10; heads as narrow as two cores need them.
-    "acol-cub10": like(Acol, CAM["cam-cub10"], width=256, columns=MAPS),
+    "acol-cub10": like(Acol, CAM["cam-cub10"], width=128, columns=MAPS),
 }

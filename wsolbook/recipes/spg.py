@@ -101,5 +101,5 @@ SPG: dict[str, Spg] = {
     ),
     "spg-ilsvrc": ON_ILSVRC,
     # Start, pictures and steps of cam-cub10; A3 as narrow as two cores need it.
-    "spg-cub10": like(Spg, CAM["cam-cub10"], width=256),
+    "spg-cub10": like(Spg, CAM["cam-cub10"], width=128),
 }
