@@ -13,9 +13,9 @@ from wsolbook.training import Optim, TrainConfig, train
 
 OPTIM = Optim(lr=0.01, momentum=0.9)
 DATA = critters.Critters(16, size=32)
-# One wait reads the losses. A method of one label a picture looks whether it is one; GAIN also sizes its
-# second stream by what the first has found, and erasing which round it is.
-WAITS = {"cam": 1, "gain": 4, "acol": 2, "spg": 2, "erasing": 2}
+# One wait reads the losses. A method of one label a picture looks whether it is one, SeeNet whether there is
+# any; GAIN also sizes its second stream by what the first has found, and erasing which round it is.
+WAITS = {"cam": 1, "gain": 4, "acol": 2, "spg": 2, "erasing": 2, "seenet": 2}
 
 
 def net(method="cam"):

@@ -27,6 +27,7 @@ class Truth:
         mask: 0 background, class + 1, 255 ignore.
         blacklisted: whether its boxes were withdrawn.
         parts: where each part of the object is, in drawn pictures.
+        index: position of the picture in its data set.
     """
 
     size: tuple[int, int]
@@ -36,6 +37,7 @@ class Truth:
     mask: UInt8[Tensor, "h w"] | None = None
     blacklisted: bool = False
     parts: Bool[Tensor, "p h w"] | None = None
+    index: int = 0
 
     def boxes_of(self, label: int) -> Num[Tensor, "_ 4"]:
         """Return the boxes of a class.
@@ -141,4 +143,5 @@ def truths(data: Samples, batch: Batch) -> Iterator[Truth]:
             batch.masks[place] if batch.masks is not None else None,
             withdrawn is not None and bool(withdrawn[index]),
             parts[index] if parts is not None else None,
+            index,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from wsolbook.backbones import build, read_state
 from wsolbook.backbones.weights import whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import decoding
-from wsolbook.methods import acol, erasing, gain, spg
+from wsolbook.methods import acol, erasing, gain, seenet, spg
 from wsolbook.types import Network
 
 FORMAT = "wsolbook network 1"
@@ -33,6 +33,7 @@ METHODS: dict[str, Callable[..., Network]] = {
     "acol": acol.build,
     "spg": spg.build,
     "erasing": erasing.build,
+    "seenet": seenet.build,
 }
 
 

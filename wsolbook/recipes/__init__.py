@@ -7,10 +7,11 @@ from wsolbook.recipes.erasing import ERASING
 from wsolbook.recipes.gain import GAIN
 from wsolbook.recipes.on import On, OnCritters, OnCub, OnIlsvrc, OnVoc
 from wsolbook.recipes.recipe import Recipe
+from wsolbook.recipes.seenet import SEENET
 from wsolbook.recipes.spg import SPG
 from wsolbook.training.config import ConfigError
 
-RECIPES: dict[str, Recipe] = {**CAM, **GAIN, **ERASING, **ACOL, **SPG}
+RECIPES: dict[str, Recipe] = {**CAM, **GAIN, **ERASING, **ACOL, **SPG, **SEENET}
 
 __all__ = ["RECIPES", "On", "OnBiased", "OnCritters", "OnCub", "OnIlsvrc", "OnVoc", "Recipe", "named"]
 

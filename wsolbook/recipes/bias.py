@@ -53,6 +53,8 @@ class OnBiased(OnCritters):
         found = super().problems()
         if not 0 <= self.context_bias <= 1:
             found.append(f"data.context_bias must be between 0 and 1, got {self.context_bias}")
+        if self.saliency:
+            found.append(f"data.saliency is not for the biased world, got {self.saliency!r}")
         if self.preset != "biased":
             found.append(f"data.preset must be biased, got {self.preset!r}")
         return found

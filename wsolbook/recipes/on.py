@@ -14,6 +14,8 @@ from wsolbook.data.augment import AUGMENTATIONS
 from wsolbook.data.sets import open_split
 from wsolbook.data.voc import CLASSES
 from wsolbook.evaluation import Center, FromNetwork, Tally, evaluate, paired_bootstraps
+from wsolbook.evaluation.proxies import Barriers, Proxies, Saved
+from wsolbook.evaluation.saved import file_names
 from wsolbook.evaluation.tasks import Boxes, Classification, MultiLabel, Parts, Pixels, Seeds, Task
 from wsolbook.metrics import SeedIoU
 from wsolbook.types import Localizer, Samples
@@ -27,9 +29,12 @@ class On(ABC):
 
     Attributes:
         name: as the commands call it.
+        saliency: also count proxy ground truth, with the saliency of `"barriers"`, or of a folder of files.
     """
 
     name: ClassVar[str]
+
+    saliency: str | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -49,11 +54,22 @@ class On(ABC):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the numbers that `evaluate` returns."""
-        return tuple(name for task in self.tasks() for name in task.compared or (task.headline,))
+        names = (name for task in self.tasks() for name in task.compared or (task.headline,))
+        return (*names, *([Proxies.headline] if self.saliency else []))
 
-    @abstractmethod
+    def proxies(self, data: Samples) -> list[Task[Any]]:
+        """Return what counts proxy ground truth of some pictures, if a saliency is given."""
+        if self.saliency is None:
+            return []
+        folder = Path(os.path.expandvars(self.saliency))
+        source = Barriers(data) if self.saliency == "barriers" else Saved(folder, file_names(data))
+        return [Proxies(len(self.classes), source)]
+
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
+        if self.saliency in (None, "barriers") or os.path.isdir(os.path.expandvars(str(self.saliency))):
+            return []
+        return [f"data.saliency must be barriers or a folder, got {self.saliency!r}"]
 
     @abstractmethod
     def training(self, seed: int) -> Samples:
@@ -65,7 +81,8 @@ class On(ABC):
 
     def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
         """Count the test pictures by each task, and keep the counts of each picture."""
-        return count(model, self.testing(), self.tasks(), workers)
+        data = self.testing()
+        return count(model, data, [*self.tasks(), *self.proxies(data)], workers)
 
     def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
         """Measure a network on the test pictures, in percent."""
@@ -119,12 +136,17 @@ class OnCritters(On):
         return critters.world(self.preset).names
 
     def tasks(self) -> list[Task[Any]]:
-        """With pixels, and the share of each part that a map covers; of several animals, seeds instead."""
-        return [*super().tasks(), Pixels(), NamedSeeds(len(self.classes)) if self.multi_label else Parts()]
+        """With pixels, and the share of each part that a map covers; of several animals, seeds instead.
+
+        Where proxies are counted, it is both.
+        """
+        seeds: list[Task[Any]] = [NamedSeeds(len(self.classes))] if self.multi_label else []
+        parts: list[Task[Any]] = [Parts()] if self.saliency or not seeds else []
+        return [*super().tasks(), Pixels(), *seeds, *parts]
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
-        found = []
+        found = super().problems()
         if self.n < 1 or self.held_out < 1:
             found.append("data.n and data.held_out must be at least 1")
         if self.size < 16:
@@ -180,7 +202,7 @@ class OnPictures(On):
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
-        found = []
+        found = super().problems()
         if not os.path.isdir(os.path.expandvars(self.root)):
             found.append(f"data.root {self.root} is not a folder")
         if self.size < 32:
@@ -244,7 +266,7 @@ class OnVoc(OnPictures):
         data = self.open(self.test, view="original")
         return [
             *count(model, self.testing(), framed, workers),
-            *count(model, data, [seeds], workers, batch_size=1),
+            *count(model, data, [seeds, *self.proxies(data)], workers, batch_size=1),
         ]
 
 

@@ -1,0 +1,120 @@
+"""SeeNet: Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.on import VOC_632, OnCritters, OnVoc
+from wsolbook.recipes.recipe import Columns, Recipe, like
+from wsolbook.training.optim import Optim
+from wsolbook.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Seenet(Recipe):
+    """Three branches on one trunk: attention, what it passes over, and background, which holds no class.
+
+    Attributes:
+        low: attention below is background.
+        high: attention above is the core, which is erased.
+        background: attention below is background to S_C; None is the middle of both.
+        s_b: with the branch that sees no core.
+        s_c: with the branch that sees the background alone.
+        sign_flip: S_B gets the background with its sign turned.
+        shared: both are one branch.
+        skip_empty: pictures without any attention teach them nothing.
+        convolutions: in each branch: 2 as released, 3 in the text.
+        width: feature maps in each branch; None is 512, but no more than the trunk has.
+        dropout: in S_A.
+        initial: how new layers begin.
+        reduction: of the loss over the classes.
+        fusion: the map is the maximum of those of S_A and S_B, or one of them.
+        mirror: and of the mirrored picture.
+        test_thresholds: those of training, or of the released test graph.
+        test_size: side of the pictures at test; None leaves them.
+        scaled: maps are scaled at the size of the picture, as released, or on their own grid.
+    """
+
+    method: ClassVar[str] = "seenet"
+    at_test: ClassVar[frozenset[str]] = frozenset(
+        {"fusion", "mirror", "test_thresholds", "test_size", "scaled"}
+    )
+
+    low: float = 0.05
+    high: float = 0.7
+    background: float | None = None
+    s_b: bool = True
+    s_c: bool = True
+    sign_flip: bool = True
+    shared: bool = False
+    skip_empty: bool = False
+    convolutions: int = 2
+    width: int | None = None
+    dropout: float = 0.5
+    initial: Literal["gaussian", "xavier"] = "gaussian"
+    reduction: Literal["mean", "sum"] = "mean"
+    fusion: Literal["max", "first", "second"] = "max"
+    mirror: bool = True
+    test_thresholds: Literal["training", "released"] = "training"
+    test_size: int | None = None
+    scaled: Literal["image", "map"] = "image"
+
+
+# Table 1: settings 1 and 2. Its ACoL is that of the ACoL paper; here it is SeeNet's network, which erases as
+# ACoL does. The paper has no network without S_B, or without S_C alone.
+ABLATIONS: Columns = {
+    "ACoL": {"sign_flip": False, "s_c": False},
+    "no sign flip": {"sign_flip": False},
+    "no S_B": {"s_b": False},
+    "no S_C": {"s_c": False},
+}
+MAPS: Columns = {
+    "first map": {"fusion": "first"},
+    "second map": {"fusion": "second"},
+    "not mirrored": {"mirror": False},
+}
+
+ON_MULTI = replace(
+    CAM["cam-critters"],
+    data=OnCritters(preset="multi", saliency="barriers"),
+    optim=replace(CAM["cam-critters"].optim, lr=0.1),
+    evaluate_every=0,
+)
+
+SEENET: dict[str, Seenet] = {
+    # Momentum and crop are not given: the usual ones. Augmentation is "as ResNet". The sigmoid loss of Caffe,
+    # by which the paper was trained, is a sum over the classes. Its numbers are of DeepLab trained on proxies
+    # of these maps with saliency that a network, DSS, computed: `--data.saliency FOLDER` takes such files.
+    "seenet-voc": Seenet(
+        source="Hou et al., NeurIPS 2018, table 1: DeepLab without CRF; settings 1 and 2 have 56.1 and 55.8",
+        target={"mIoU of DeepLab, val": 57.3},
+        data=OnVoc(size=224, augment="resnet", saliency="barriers"),
+        backbone="vgg16",
+        weights="imagenet",
+        output_stride=16,
+        reduction="sum",
+        test_size=256,
+        steps=25_000,
+        batch_size=16,
+        optim=Optim(lr=1e-3, momentum=0.9, weight_decay=2e-4, biases=2.0, decay_biases=False),
+        schedule=Schedule("step", milestones=(15_000,), gamma=0.1, unit="steps"),
+        columns=ABLATIONS,
+    ),
+    "seenet-multi": like(
+        Seenet,
+        ON_MULTI,
+        source="ours",
+        target={"mAP": 95.0},
+        columns={"CAM": ON_MULTI, **ABLATIONS, **MAPS},
+    ),
+    # Start, pictures and steps of cam-voc632; branches as narrow as two cores need them.
+    "seenet-voc632": like(
+        Seenet,
+        CAM["cam-voc632"],
+        data=replace(VOC_632, saliency="barriers"),
+        width=256,
+        columns=MAPS,
+    ),
+}
