@@ -506,7 +506,7 @@ def table_of(record, columns, title, **others):
 
 
 def leads_of(record, columns, **others):
-    """Return how far each way leads the plain network, and 95 % intervals over seeds."""
+    """Return how far each way leads the plain one, and 95 % intervals over seeds."""
     (name, plain), *rest = ways_of(record, **others).items()
     rows = [
         (way, *(results.lead(own["metrics"][c], plain["metrics"][c]) for c in columns))
