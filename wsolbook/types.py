@@ -112,9 +112,11 @@ class Supervision:
 
     Attributes:
         masks: number of training images whose masks it sees; None for all of them.
+        made: these masks are label maps that a network made (see `wsolbook.data.made`), never the truth.
     """
 
     masks: int | None = 0
+    made: bool = False
 
 
 @runtime_checkable

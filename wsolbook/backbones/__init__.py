@@ -16,7 +16,7 @@ from wsolbook.backbones.resnet import resnet, resnet38
 from wsolbook.backbones.strides import use_same_padding
 from wsolbook.backbones.tiny import tiny, tiny_resnet
 from wsolbook.backbones.trunk import Tap, Trunk, tapped
-from wsolbook.backbones.vgg import alexnet, vgg16, vgg16_largefov
+from wsolbook.backbones.vgg import alexnet, vgg16, vgg16_largefov, vgg16_psa
 from wsolbook.backbones.weights import SHIPPED, read_state, start
 
 __all__ = [
@@ -57,6 +57,7 @@ BACKBONES = {
     "tiny_resnet": Backbone(tiny_resnet, (8, 4, 16)),
     "vgg16": Backbone(vgg16, (16, 8)),
     "vgg16_largefov": Backbone(vgg16_largefov, (8,)),
+    "vgg16_psa": Backbone(vgg16_psa, (8,)),
     "alexnet": Backbone(alexnet, (16,)),
     "resnet18": Backbone(partial(resnet, models.resnet18), (32, 16, 8)),
     "resnet50": Backbone(partial(resnet, models.resnet50), (32, 16, 8)),

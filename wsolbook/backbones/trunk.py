@@ -7,7 +7,7 @@ A method makes one by `wsolbook.backbones.build_trunk`, keeps it as its `feature
     AffinityNet     trunk = build_trunk("resnet38")             conv1 and conv2 stay as they are:
                     trunk.upto("conv2").requires_grad_(False)
                     tapped(trunk, images, ("conv4", "conv5", "conv6"))
-                    VGG-16 is build_trunk("vgg16_largefov").upto("conv5") with fc6 and fc7 of its own
+                    VGG-16 is build_trunk("vgg16_psa"), whose last stage is fc7
     GAIN            build_trunk("vgg16"), where pool5 and torchvision's `classifier` go on
     SeeNet          build_trunk("vgg16"): 512 maps of conv5_3, where three new convolutions begin
     ACoL            build_trunk("vgg16_largefov", dilation=False): pool4 and pool5 at stride 1

@@ -57,6 +57,29 @@ def vgg16_largefov(stride: int, dilation: bool, cam_classes: int | None) -> Trun
     return Trunk("vgg16", stride, layers, VGG16_TAPS | {"pool5": Tap("30", 512, 8)}, KEYS)
 
 
+def vgg16_psa(stride: int, dilation: bool, cam_classes: int | None) -> Trunk:
+    """Return VGG-16 as Ahn and Kwak (2018) have it: LargeFOV without pool5, and fc6 and fc7 as convolutions.
+
+    56x56 maps of 448 pixels, 1,024 of them. fc6 is a 3x3 convolution, which AffinityNet spreads by 4. The two
+    are new layers, with dropout of channels, for weights that know only the convolutions.
+    """
+    trunk = vgg16_largefov(stride, dilation, cam_classes).upto("conv5")
+    return trunk.with_stage("fc7", fc6_fc7(1), 1024)
+
+
+def fc6_fc7(rate: int, dropout: type[nn.Module] = nn.Dropout2d) -> dict[str, nn.Module]:
+    """Return the first two fully connected layers as convolutions of 1,024 units; fc6 is 3x3, spread."""
+    layers = {
+        "fc6": nn.Conv2d(512, 1024, 3, padding=rate, dilation=rate),
+        "relu6": nn.ReLU(inplace=True),
+        "drop6": dropout(0.5),
+        "fc7": nn.Conv2d(1024, 1024, 1),
+        "relu7": nn.ReLU(inplace=True),
+    }
+    he_initialize(nn.ModuleDict(layers))
+    return layers
+
+
 def fully_connected(classes: int, dropout: float) -> nn.Sequential:
     """Return what follows conv5 in VGG-16: pool5 and fc6 to fc8, under the numbers of torchvision."""
     return nn.Sequential(

@@ -22,6 +22,7 @@ from torchvision.transforms.v2 import functional as F
 from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply
 from wsolbook.data.counters import generator
 from wsolbook.data.images import full_size, read_image
+from wsolbook.data.made import read_labels
 from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes, warp_masks
 from wsolbook.types import Batch
 
@@ -62,6 +63,7 @@ class Pictures(ABC):
         has_boxes: whether evaluation batches carry boxes.
         has_masks: whether evaluation batches carry masks.
         masks_may_differ: whether masks may have another size than their pictures; warping makes them equal.
+        label_files: what the training view shows in place of the masks (see `wsolbook.data.made`).
         skipped: which pictures were left out; in shared memory, so loader processes count into the same one.
     """
 
@@ -69,6 +71,7 @@ class Pictures(ABC):
     has_boxes = False
     has_masks = False
     masks_may_differ = False
+    label_files: tuple[Path, ...] = ()
 
     def __init__(
         self,
@@ -128,7 +131,7 @@ class Pictures(ABC):
             ValueError: when a picture has too few or too many pixels; when pictures of different sizes
                 meet in one batch of the view `"original"`; when masks are asked for and there are none.
         """
-        if masks and not self.has_masks:
+        if masks and not (self.has_masks or self.label_files):
             raise ValueError(f"{type(self).__name__} has no masks to train with")
         kept: list[int] = []
         loaded = []
@@ -163,8 +166,7 @@ class Pictures(ABC):
         picture = read_image(self.path(index), min_side=self.min_side, needed=2 * self.size)
         whole = sample(picture)
         if with_mask:  # at the size of the picture, which may have been decoded smaller
-            mask = self._mask_of(index, picture)
-            self._require_labeled(index, mask)
+            mask = self._taught(index, picture)
             whole["mask"] = F.resize(tv_tensors.Mask(mask), [picture.height, picture.width])
         seen = apply(self.training_steps, whole, generator(self.seed, epoch, index))
         nothing = torch.full(seen["image"].shape[-2:], IGNORE, dtype=torch.uint8)
@@ -196,6 +198,15 @@ class Pictures(ABC):
         mask = self.mask(index)
         if not (may_differ and self.masks_may_differ) and mask.shape != full_size(picture)[::-1]:
             raise ValueError(f"{self.path(index)}: picture and mask differ in size")
+        return mask
+
+    def _taught(self, index: int, picture: Image.Image) -> UInt8[Tensor, "h w"]:
+        """Return the mask that the training view shows."""
+        if self.label_files:
+            width, height = full_size(picture)
+            return read_labels(self.label_files[index], len(self.classes), (height, width))
+        mask = self._mask_of(index, picture)
+        self._require_labeled(index, mask)
         return mask
 
     def _require_labeled(self, index: int, mask: UInt8[Tensor, "h w"]) -> None:

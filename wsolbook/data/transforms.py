@@ -36,6 +36,11 @@ def from_network(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]
     return (images * _channels(STD, images) + _channels(MEAN, images)).clamp(0, 1)
 
 
+def to_bytes(images: Float[Tensor, "*n 3 h w"]) -> UInt8[Tensor, "*n 3 h w"]:
+    """Turn network input back into bytes, which a CRF looks at."""
+    return (255 * from_network(images)).round().to(torch.uint8)
+
+
 def sample(
     picture: Image.Image,
     boxes: Num[Tensor, "k 4"] | None = None,

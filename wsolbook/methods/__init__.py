@@ -20,7 +20,8 @@ from wsolbook.backbones import build, read_state
 from wsolbook.backbones.weights import whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import decoding
-from wsolbook.methods import acol, erasing, gain, seenet, spg
+from wsolbook.methods import acol, affinity, erasing, gain, seenet, spg
+from wsolbook.segmentation import deeplab, sec
 from wsolbook.types import Network
 
 FORMAT = "wsolbook network 1"
@@ -34,6 +35,9 @@ METHODS: dict[str, Callable[..., Network]] = {
     "spg": spg.build,
     "erasing": erasing.build,
     "seenet": seenet.build,
+    "affinity": affinity.build,
+    "deeplab": deeplab.build,
+    "sec": sec.build,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
+from wsolbook.data.made import require_declared
 from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches, with_masks
 from wsolbook.distributed import share_buffers
 from wsolbook.files import decoding
@@ -69,8 +70,9 @@ def train(
     Raises:
         ConfigError: listing all that is wrong with `config`, before anything is created.
         TypeError: when `model` has no loss, or does not say what it may see.
-        ValueError: when the data set is empty or has fewer masks than the method is to see, `run` holds a run
-            already, or a checkpoint does not fit.
+        ValueError: when the data set is empty, has fewer masks than the method is to see, or the truth where
+            it declares to see made label maps, or these instead of the truth; when `run` holds a run already,
+            or a checkpoint does not fit.
         NonFiniteLossError: when a loss is NaN or infinite, naming the samples; the state before that step
             was saved.
         Stopped: after SIGTERM or Ctrl-C during a training with `run`; the finished step was saved.
@@ -82,6 +84,7 @@ def train(
     if not (isinstance(model, nn.Module) and isinstance(model, Trainable)):
         kind = type(model).__name__
         raise TypeError(f"{kind} cannot be trained: it needs loss and supervision, see types.Trainable")
+    require_declared(model.supervision, data)
     if config.images_every and not isinstance(model, Localizer):
         raise ConfigError([f"images_every needs a network with maps, which {type(model).__name__} has not"])
     measure = partial(evaluate, model) if evaluate else None

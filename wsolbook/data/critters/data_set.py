@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from wsolbook.data.counters import keys, uniform
 from wsolbook.data.critters.rendering import Scenes, render
 from wsolbook.data.critters.scenes import Scene, draw_scenes, known, world
+from wsolbook.data.made import read_labels
 from wsolbook.data.transforms import IGNORE, to_network
 from wsolbook.types import Batch
 
@@ -61,9 +65,14 @@ class Critters:
         flip: mirror each training picture with probability one half, anew in each epoch.
         knobs: attributes of `World` that differ from the preset.
 
+    Attributes:
+        label_files: what the training view shows in place of the masks (see `wsolbook.data.made`).
+
     Raises:
         ValueError: on an unknown preset or split, or a value out of range, naming it.
     """
+
+    label_files: tuple[Path, ...] = ()
 
     def __init__(
         self,
@@ -110,10 +119,20 @@ class Critters:
                 to_network(images), self.labels[places], places,
                 [self.boxes[i] for i in places.tolist()], self.masks[places],
             )  # fmt: skip
-        shown = torch.tensor([i in masks for i in places.tolist()])[:, None, None]
-        truth = torch.where(shown, self.masks[places], IGNORE) if masks else None
+        truth = self._taught(places, masks) if masks else None
         if self.flip:
             mirror = uniform(keys(self.seed, places, 100 + epoch), 1)[:, 0, None, None] < 0.5
             images = torch.where(mirror[:, None], images.flip(-1), images)
             truth = torch.where(mirror, truth.flip(-1), truth) if truth is not None else None
         return Batch(to_network(images), self.labels[places], places, masks=truth)
+
+    def _taught(self, places: Int[Tensor, " n"], shown: Container[int]) -> UInt8[Tensor, "n h w"]:
+        """Return the masks, or what stands in their place, of those pictures that `shown` names."""
+        taught = torch.full_like(self.masks[places], IGNORE)
+        for row, i in zip(taught, places.tolist(), strict=True):
+            if i in shown and self.label_files:
+                size = (row.shape[0], row.shape[1])
+                row.copy_(read_labels(self.label_files[i], len(self.classes), size))
+            elif i in shown:
+                row.copy_(self.masks[i])
+        return taught
