@@ -40,6 +40,7 @@ USUAL = {
     "train": "--dry-run --data.n 8 --data.held-out 2 --data.size 16 --weights None",
     "explain": "a.png --weights own.safetensors --workers 1",
     "maps": "--weights own.safetensors --out maps --number 2",
+    "pseudo-labels": "--weights own.safetensors --out labels --number 2",
     "evaluate": "--weights own.safetensors --number 2",
     "reproduce": "--help",
     "recipes": "",
@@ -53,6 +54,8 @@ OPTIONS = {
     "--batch-size",
     "maps": "--weights --out --shard --scales --size --top --data --root --split --preset --dtype "
     "--batch-size",
+    "pseudo-labels": "--weights --out --maps --alphas --cues --crf --crf-scale --scales --power --shard "
+    "--data --preset --batch-size --beta --steps",
     "evaluate": "--maps --weights --metric --thresholds --share --resamples --seed --data --split "
     "--contours --preset --against --few --out",
     "doctor": "--data",

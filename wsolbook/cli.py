@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "train over several seeds, evaluate, compare with the paper",
     ),
     "maps": ("wsolbook.commands.maps:maps", "write the localization maps of a whole data set"),
+    "pseudo-labels": (
+        "wsolbook.commands.pseudo_labels:pseudo_labels",
+        "write the class of each pixel of a whole data set",
+    ),
     "explain": ("wsolbook.commands.explain:explain", "show what a network saw in a photograph"),
     "doctor": ("wsolbook.commands.doctor:doctor", "versions, devices, and what is missing"),
     "data": ("wsolbook.commands.data:data", "download and verify data sets"),

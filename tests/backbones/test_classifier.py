@@ -15,7 +15,7 @@ from wsolbook.backbones.strides import SameConv2d
 from wsolbook.methods import save
 
 # Too large for a small machine, and built as resnet18, vgg16 and googlenet; resnet38 has tests of its own.
-AS_OTHERS = {"resnet50", "resnet101", "resnet38", "vgg16_largefov", "inception_v3"}
+AS_OTHERS = {"resnet50", "resnet101", "resnet38", "vgg16_largefov", "vgg16_psa", "inception_v3"}
 SUBGRID = {  # every second position of the finer map is the coarse map; where it starts
     "resnet18": 0,
     "resnet50": 0,

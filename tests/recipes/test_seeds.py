@@ -140,5 +140,8 @@ def test_reproduce_needs_a_name_and_its_help_lists_them(capsys):
 def test_the_page_lists_every_recipe():
     page = Path(__file__).parents[2] / "book" / "reproduce.md"
     assert set(
-        re.findall(r"`((?:cam|gain|gain_ext|erasing|acol|spg)-[\w-]+)`", page.read_text(encoding="utf-8"))
+        re.findall(
+            r"`((?:cam|gain|gain_ext|erasing|acol|spg|seenet|psa|affinity|deeplab|sec)-[\w-]+)`",
+            page.read_text(encoding="utf-8"),
+        )
     ) == set(RECIPES)

@@ -15,9 +15,9 @@ from wsolbook.maps import normalize, resize
 from wsolbook.refine.affinity import offsets
 from wsolbook.refine.crf import PRESETS, dense_crf
 from wsolbook.refine.pseudo_labels import (
+    Cues,
     Labeling,
     combine,
-    cues,
     named,
     to_grid,
     with_background,
@@ -36,10 +36,10 @@ def maps(k: int = 2, height: int = 6, width: int = 5) -> torch.Tensor:
 
 
 def test_background_is_what_the_classes_leave():
-    scores = with_background(torch.tensor([[[1.0, 0.5, 0.0]], [[0.2, 0.3, 0.0]]]), 4)
+    scores = with_background(torch.tensor([[[1.0, 0.5, 0.0]], [[0.2, 0.3, 0.0]]]), 4.0)
     assert scores[0].tolist() == [[0, 0.0625, 1]]
     assert torch.equal(scores[1:], torch.tensor([[[1.0, 0.5, 0.0]], [[0.2, 0.3, 0.0]]]))
-    weaker = with_background(torch.tensor([[[0.5]]]), 32)
+    weaker = with_background(torch.tensor([[[0.5]]]), 32.0)
     assert weaker[0].item() == 0.5**32
 
 
@@ -70,7 +70,7 @@ def test_one_alpha_is_an_argmax_and_two_leave_the_undecided_out():
 def test_the_crf_comes_last_and_the_walk_before_it():
     seen, colors, classes = maps(), picture(12, 10), torch.tensor([2, 4])
     found = 0.9 * torch.rand(1, len(offsets()), 3, 3, generator=torch.Generator().manual_seed(2))
-    scores = with_background(normalize(resize(seen, (12, 10)), "max"), 16)
+    scores = with_background(normalize(resize(seen, (12, 10)), "max"), 16.0)
     constants = PRESETS["irn"].scaled(0.1)
     alone = Labeling(crf=constants)(seen, classes, colors)
     assert torch.equal(alone, named(dense_crf(scores[None], colors[None], constants)[0], classes))

@@ -23,9 +23,14 @@ def sec(**settings) -> Sec:
     return net
 
 
-def cued(masks: torch.Tensor, labels: list[list[float]]) -> Batch:
+def cued(masks: torch.Tensor, labels: list[list[int]]) -> Batch:
     n = len(masks)
-    return Batch(pictures(32, n), torch.tensor(labels), torch.arange(n), masks=masks.to(torch.uint8))
+    return Batch(
+        pictures(32, n),
+        torch.tensor(labels, dtype=torch.float32),
+        torch.arange(n),
+        masks=masks.to(torch.uint8),
+    )
 
 
 def test_rank_weights_on_the_papers_grid():
@@ -88,7 +93,7 @@ def test_the_constrain_loss_compares_with_the_crf_which_no_gradient_enters():
 
 def test_pictures_without_cues_or_classes_give_finite_losses():
     net = sec()
-    for label in ([0.0, 0, 0], [1.0, 1, 1]):
+    for label in ([0, 0, 0], [1, 1, 1]):
         terms = net.loss(cued(torch.full((2, 32, 32), 255), [label] * 2))
         torch.stack([*terms.values()]).sum().backward()
         assert terms["seed"].item() == 0

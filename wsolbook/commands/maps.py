@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from wsolbook.evaluation.classes import read_pairs
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import read_json, write_json
-from wsolbook.training.config import ConfigError
+from wsolbook.training.config import ConfigError, plain
 from wsolbook.types import Localizer, Samples
 
 
@@ -95,7 +95,7 @@ def write(
         OSError: when a picture cannot be read or a file cannot be written; what is there is whole.
     """
     part, parts = shard(options.shard)
-    _claim(options)
+    claim(options, options.out, "maps", options.weights)
     best = options.classes == "top"
     source = FromNetwork(
         model, options.top if best else 0, not best, scales=options.scales, flip=options.flip, order=order
@@ -126,14 +126,17 @@ def shard(text: str) -> tuple[int, int]:
     return int(part) - 1, int(parts)
 
 
-def _claim(options: WriteMaps) -> None:
-    """Note in the folder what its maps are, so that two kinds of maps cannot mix."""
+def claim(options: SamplesOptions, folder: Path, note: str, weights: Path | None) -> None:
+    """Note in the folder what its files are, so that two kinds cannot mix.
+
+    Raises:
+        ValueError: when it holds files of other options; naming those.
+    """
     free = ("out", "root", "batch_size", "workers", "shard")
-    about = {k: v for k, v in asdict(options).items() if k not in free}
-    about |= {"weights": options.weights.name, "scales": list(options.scales)}
-    about |= {"match": read_pairs(options.match)}
-    note = options.out / "maps.json"
-    if note.is_file() and (before := read_json(note, "choose another folder")) != about:
+    about = {k: v for k, v in plain(options).items() if k not in free}
+    about |= {"weights": weights.name if weights else None, "match": read_pairs(options.match)}
+    path = folder / f"{note}.json"
+    if path.is_file() and (before := read_json(path, "choose another folder")) != about:
         changed = ", ".join(k for k in about if before.get(k) != about[k])
-        raise ValueError(f"{options.out} holds maps of other options ({changed}); choose another folder")
-    write_json(note, about)
+        raise ValueError(f"{folder} holds {note} of other options ({changed}); choose another folder")
+    write_json(path, about)

@@ -51,6 +51,7 @@ def train(arguments: list[str]) -> int:
     run = Path(options.run or f"runs/{options.recipe}")
     resume: Any = options.resume if options.resume in ("never", "auto") else Path(options.resume)
     try:
+        recipe = recipe.prepared(run / "before")
         torch.manual_seed(recipe.seed)
         model, data = recipe.model(), recipe.training_data()
         model.names = tuple(data.classes)
@@ -85,7 +86,7 @@ def parse(arguments: list[str]) -> Train:
 
 def describe(recipe: Recipe) -> str:
     """Return what a training would do, in words, without doing it."""
-    model, data = recipe.model(), recipe.training_data()
+    model, data = recipe.model(), recipe.data.training(recipe.seed)
     steps = recipe.total_steps(len(data))
     groups = parameter_groups(model, recipe.optim)
     used = memory(model, data, recipe)

@@ -8,7 +8,7 @@ at random over the picture, with steps that the affinities of the second make li
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -44,7 +44,7 @@ def build(
     weights: str | os.PathLike[str] | None = None,
     dilation: bool = True,
     teacher: Mapping[str, Any] | None = None,
-    widths: tuple[int, int, int] = (64, 128, 256),
+    widths: Sequence[int] = (64, 128, 256),
     radius: int = 5,
     reduce: Literal["mean", "sum"] = "mean",
     border: Literal["complete", "official"] = "complete",
@@ -84,7 +84,7 @@ def build(
     require_known("border", border, ("complete", "official"))
     offsets(radius)  # refuses what is out of range
     if len(widths) != 3 or min(widths) < 1:
-        raise ValueError(f"widths must be three numbers of at least 1, got {widths}")
+        raise ValueError(f"widths must be three numbers of at least 1, got {tuple(widths)}")
     if beta <= 0 or steps < 0:
         raise ValueError(f"beta must be positive and steps not negative, got {beta} and {steps}")
     trunk = build_trunk(backbone, output_stride=output_stride, dilation=dilation)
@@ -141,10 +141,10 @@ class AffinityNet(Network):
     def embed(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c u v"]:
         """Return the features whose distances are compared: f_aff in the paper."""
         found = tapped(self.features, images, set(self.taps))
-        grid = found[self.taps[-1]].shape[-2:]
+        grid = _size(found[self.taps[-1]])
         reduced = []
         for tap, reduction, norm in zip(self.taps, self.reductions, self.norms, strict=True):
-            maps = found[tap] if found[tap].shape[-2:] == grid else adaptive_avg_pool2d(found[tap], grid)
+            maps = found[tap] if _size(found[tap]) == grid else adaptive_avg_pool2d(found[tap], grid)
             reduced.append(elu(norm(reduction(maps))))
         return elu(self.mix(torch.cat(reduced, 1)))
 
@@ -162,7 +162,7 @@ class AffinityNet(Network):
         if batch.masks is None:
             raise ValueError("AffinityNet learns from label maps; the batch has none")
         found = self._affinities(batch.images)
-        labels = to_grid(batch.masks, (found.shape[-2], found.shape[-1]))
+        labels = to_grid(batch.masks, _size(found))
         kinds = pair_labels(labels, self.settings["radius"], self.settings["border"])
         return pair_losses(found, *kinds)
 
@@ -173,7 +173,7 @@ class AffinityNet(Network):
         columns = classes[:, None] if classes.ndim == 1 else classes
         with evaluating(self), torch.no_grad():
             found = self._affinities(images)
-            seen = normalize(resize(self.teacher.maps(images, columns), found.shape[-2:]), "max")
+            seen = normalize(resize(self.teacher.maps(images, columns), _size(found)), "max")
             s = self.settings
             walked = random_walk(seen, found, s["beta"], s["steps"], s["radius"])
         return walked[:, 0] if classes.ndim == 1 else walked
@@ -225,3 +225,7 @@ def pair_losses(
         "foreground": mean(together, foreground) / 4,
         "different": mean(apart, different) / 2,
     }
+
+
+def _size(maps: Float[Tensor, "*n h w"]) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]

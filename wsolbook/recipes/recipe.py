@@ -14,7 +14,8 @@ from wsolbook import methods
 from wsolbook.backbones import BACKBONES
 from wsolbook.backbones.freeze import freeze_layers, freeze_norms
 from wsolbook.backbones.trunk import Trunk
-from wsolbook.recipes.on import On, OnCritters
+from wsolbook.evaluation import Tally
+from wsolbook.recipes.on import On, OnCritters, scores
 from wsolbook.training.config import TrainConfig
 from wsolbook.training.loop import Resume, train
 from wsolbook.training.run import History
@@ -74,8 +75,8 @@ class Recipe(TrainConfig):
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be, and for each file that is missing."""
         found = super().problems() + self.data.problems()
-        if self.best and self.best not in self.data.metrics:
-            found.append(f"best must be one of {', '.join(self.data.metrics)}, got {self.best!r}")
+        if self.best and self.best not in self.metrics:
+            found.append(f"best must be one of {', '.join(self.metrics)}, got {self.best!r}")
         if self.backbone not in BACKBONES:
             found.append(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}")
         if self.weights not in (None, "imagenet", "critters") and not Path(str(self.weights_from)).is_file():
@@ -113,9 +114,30 @@ class Recipe(TrainConfig):
             freeze_norms(model)
         return model
 
+    def prepared(self, folder: Path) -> Recipe:
+        """Return the recipe when what it needs from networks before it is in `folder`; most need nothing."""
+        return self
+
     def training_data(self) -> Samples:
         """Open or draw the training pictures."""
-        return self.data.training(self.seed)
+        return self.shows(self.data.training(self.seed))
+
+    def shows(self, data: Samples) -> Samples:
+        """Return the training pictures as this method sees them."""
+        return data
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the numbers that `evaluate` returns."""
+        return self.data.metrics
+
+    def blind(self) -> list[Tally[Any]]:
+        """Count what guesses the center of every picture."""
+        return self.data.center()
+
+    def each(self, model: Localizer) -> list[Tally[Any]]:
+        """Count pictures that a network was not trained on, and keep the counts of each."""
+        return self.data.each(model, self.workers)
 
     def fit(
         self,
@@ -131,7 +153,7 @@ class Recipe(TrainConfig):
 
     def evaluate(self, model: Localizer) -> dict[str, float]:
         """Measure a network on pictures it was not trained on, in percent."""
-        return self.data.evaluate(model, self.workers)
+        return scores(self.each(model))
 
 
 R = TypeVar("R", bound=Recipe)

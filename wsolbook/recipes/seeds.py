@@ -44,19 +44,22 @@ def reproduce(
     where = provenance(best_device() if recipe.device == "auto" else recipe.device)
     runs_of = {name: name} | {column: f"{name}-{column.replace(' ', '-')}" for column in recipe.columns}
     folders = {(of, s): runs / f"{run}-seed{s}" for of, run in runs_of.items() for s in seeds}
-    for folder in folders.values():
+    earlier = [folder for s in seeds for folder in (runs / f"{name}-before-seed{s}").glob("*/")]
+    for folder in (*folders.values(), *earlier):
         _require_commit(folder, where["commit"])
-    blind = recipe.data.center()
+    blind = recipe.blind()
     main, columns = _Column(), {column: _Column() for column in recipe.columns}
     for seed in seeds:
-        one = replace(recipe, seed=seed)
-        data = one.training_data()
+        before = runs / f"{name}-before-seed{seed}"
+        one = replace(recipe, seed=seed).prepared(before)
+        data = one.data.training(seed)
         trained: dict[str, Network] = {}
         ours = main.run(one, data, folders[name, seed], trained)
         main.lead(ours, blind)
         for column in recipe.columns:
-            theirs = columns[column].run(one.column(column), data, folders[column, seed], trained)
-            columns[column].lead(theirs, ours)
+            theirs = one.column(column).prepared(before)
+            counted = columns[column].run(theirs, data, folders[column, seed], trained)
+            columns[column].lead(counted, ours)
     config = plain(recipe)
     return {
         "name": name,
@@ -111,7 +114,7 @@ class _Column:
         counted: list[Tally[Any]] = []
 
         def measure(model: Network) -> dict[str, float]:
-            counted[:] = recipe.data.each(model, recipe.workers)
+            counted[:] = recipe.each(model)
             return scores(counted)
 
         training = _training(recipe)
@@ -122,13 +125,14 @@ class _Column:
         else:
             torch.manual_seed(recipe.seed)
             model = recipe.model()
-            history = recipe.fit(model, data, run=folder, evaluate=measure, resume="auto")
+            seen = recipe.shows(data)
+            history = recipe.fit(model, seen, run=folder, evaluate=measure, resume="auto")
             found, whole = history.final, len(history.losses) == history.step
             if not counted:  # all was done before
                 measure(model)
             if recipe.at_test:
                 trained[training] = model
-        for metric in recipe.data.metrics:
+        for metric in recipe.metrics:
             self.metrics.setdefault(metric, []).append(float(found[metric]))
         self.seconds.append(round(time.perf_counter() - started, 1) if whole else None)
         return counted

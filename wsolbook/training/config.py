@@ -158,6 +158,6 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 def _fixed(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what changes no result, and the folder of a weights file, which differs between machines."""
+    """Leave out what changes no result, and the folders of files, which differ between machines."""
     config = {k: _fixed(v) if isinstance(v, dict) else v for k, v in config.items() if k not in FREE}
-    return config | ({"weights": Path(config["weights"]).name} if config.get("weights") else {})
+    return config | {k: Path(config[k]).name for k in ("weights", "network", "labels") if config.get(k)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from wsolbook.data.sampling import load, with_masks
+from wsolbook.data.transforms import IGNORE
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Batch, Samples, Trainable
 
@@ -25,7 +28,12 @@ def memory(model: Trainable, data: Samples, config: TrainConfig) -> dict[str, in
     states = 0 if config.optim.name == "sgd" and config.optim.momentum == 0 else STATES[config.optim.name]
     held = config.micro_batch or config.batch_size
     halved = 2 if config.precision in ("bf16", "fp16") else 1
-    batch = next(load(data, [(0, (0,))], masks=with_masks(len(data), model.supervision.masks, config.seed)))
+    made = model.supervision.made  # label maps that may not be made yet: what is unknown takes as much room
+    masks = () if made else with_masks(len(data), model.supervision.masks, config.seed)
+    batch = next(load(data, [(0, (0,))], masks=masks))
+    if made:
+        unknown = torch.full((1, *batch.images.shape[-2:]), IGNORE, dtype=torch.uint8)
+        batch = replace(batch, masks=unknown)
     return {
         "weights": weights,
         "gradients": learning,

@@ -1,0 +1,153 @@
+"""Recipes whose network learns from label maps of a network before it, on miniature data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from wsolbook import cli, methods
+from wsolbook.data.images import read_mask
+from wsolbook.data.made import taught_by
+from wsolbook.recipes import RECIPES, OnVoc, seeds
+from wsolbook.recipes.affinity import AFFINITY, Affinity
+from wsolbook.recipes.segmentation import SEGMENTATION
+from wsolbook.recipes.taught import Taught
+from wsolbook.training import ConfigError, train
+
+LARGE = ("vgg16_psa", "vgg16_largefov", "resnet38", "resnet101")
+
+
+def small(recipe, data):
+    """Cut a recipe and those before it down to one step."""
+    changes = {"weights": None, "steps": 1, "batch_size": 2, "workers": 0, "device": "cpu", "data": data}
+    if isinstance(recipe, Taught):
+        own = recipe.before.data
+        below = replace(own, root=data.root, size=data.size) if isinstance(own, OnVoc) else data
+        changes |= {"before": small(recipe.before, below), "columns": {}}
+    if isinstance(recipe, Affinity):
+        changes["border"] = "complete"  # crops of 64 pixels have no pair by the official rule
+    return replace(recipe, **changes)
+
+
+@pytest.mark.filterwarnings("ignore:.* has 2 classes")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if recipe.backbone in LARGE else [])
+        for name, recipe in {**AFFINITY, **SEGMENTATION}.items()
+    ],
+)
+def test_every_recipe_prepares_takes_one_step_and_is_measured(name, miniature, tmp_path):
+    recipe = small(RECIPES[name], miniature(RECIPES[name].data))
+    recipe.check()
+    ready = recipe.resolved().prepared(tmp_path / "before")
+    torch.manual_seed(0)
+    model, data = ready.model(), ready.training_data()
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    history = train(model, data, ready, evaluate=ready.evaluate)
+    assert np.isfinite(history.losses[0])
+    assert list(history.final) == ["step", *recipe.metrics]
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters() if name in frozen)
+    assert data.batch([0], 0).masks is None
+
+
+@pytest.fixture
+def stairs(miniature):
+    recipe = RECIPES["affinity-multi"]
+    return replace(
+        small(recipe, replace(miniature(recipe.data), preset="multi")), columns=recipe.columns, epochs=1
+    )
+
+
+def test_the_staircase_is_measured_and_goes_on_where_it_was(stairs, tmp_path):
+    record = seeds.reproduce("affinity-multi", stairs, [3], tmp_path, ["test"])
+    assert list(record["metrics"]) == ["CAM mIoU", "walk mIoU", "walk + CRF mIoU", "mIoU", "mIoU with CRF"]
+    assert list(record["center"]) == list(record["metrics"])
+    assert list(record["columns"]["full supervision"]["metrics"]) == ["mIoU", "mIoU with CRF"]
+    assert str(tmp_path) not in str(record["config"])
+    assert record["config"]["before"]["before"]["seed"] == 0
+    folder = tmp_path / "affinity-multi-before-seed3"
+    stages = ["affinity", "affinity.json", "affinity.safetensors", "cam", "cam.safetensors"]
+    made = sorted(path.name for path in folder.iterdir())
+    assert made == [*stages, "deeplab.json", "labels-affinity", "labels-deeplab"]
+    teacher = methods.load(folder / "cam.safetensors")
+    inside = methods.load(folder / "affinity.safetensors").teacher
+    assert all(torch.equal(v, inside.state_dict()[k]) for k, v in teacher.state_dict().items())
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    assert len(kept) == 2 * 8
+    lost = folder / "labels-deeplab" / "000003.png"
+    content = read_mask(lost)
+    lost.unlink()
+    again = seeds.reproduce("affinity-multi", stairs, [3], tmp_path, ["test"])
+    assert again["metrics"] == record["metrics"]
+    assert torch.equal(read_mask(lost), content)
+    assert {path for path, time in kept.items() if path.stat().st_mtime_ns != time} == {lost}
+    other = replace(stairs, crf_scale=0.5, workers=1)
+    with pytest.raises(
+        ValueError, match=r"made with other settings \(crf_scale was 0\.256, is 0\.5\); remove it"
+    ):
+        seeds.reproduce("affinity-multi", other, [3], tmp_path, ["test"])
+
+
+def test_training_sees_what_was_made_and_the_reference_the_truth(stairs, tmp_path):
+    ready = replace(stairs, columns={}).prepared(tmp_path)
+    drawn = ready.data.training(0)
+    seen = ready.shows(drawn).batch(range(8), 0, range(8)).masks
+    files = sorted((tmp_path / "labels-deeplab").iterdir())
+    assert len(files) == 8
+    assert torch.equal(seen, taught_by(drawn, files).batch(range(8), 0, range(8)).masks)
+    assert ready.model().supervision.made
+    truth = replace(ready, truth=True)
+    assert truth.shows(drawn) is drawn
+    assert not truth.model().supervision.made
+    assert truth.prepared(tmp_path / "none") is truth
+    with pytest.raises(ValueError, match="declares to learn from true masks"):
+        train(truth.model(), ready.shows(drawn), truth)
+
+
+def test_a_file_and_a_folder_take_the_place_of_the_network_before(stairs, tmp_path):
+    made = stairs.prepared(tmp_path)
+    given = replace(stairs, before=None, network=made.network, labels=made.labels)
+    given.check()
+    assert given.prepared(tmp_path / "none") == given
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ConfigError, match=r"3 problems.*network file absent does not exist"):
+        replace(given, network="absent", labels="nowhere", alphas=(2.0, 1.0)).check()
+    with pytest.raises(ConfigError, match="network must name the file of a trained network"):
+        replace(given, network="").check()
+    with pytest.raises(ConfigError, match="of the network before: of the network before: epochs must be"):
+        replace(stairs, before=replace(stairs.before, before=replace(stairs.before.before, epochs=0))).check()
+
+
+def test_a_dry_run_makes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["--data.n", "8", "--data.held-out", "2", "--data.size", "32", "--weights", "None"]
+    assert cli.main(["train", "--recipe", "affinity-multi", "--dry-run", *few]) == 0
+    assert "steps: 6 of 32 pictures" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_of_the_papers():
+    psa, deep, sec = RECIPES["psa-voc-vgg16"], RECIPES["deeplab-voc"], RECIPES["sec-voc"]
+    assert (psa.epochs, psa.batch_size, psa.optim.lr, psa.optim.momentum, psa.data.size) == (
+        8,
+        8,
+        0.1,
+        5e-4,
+        448,
+    )
+    assert (psa.alphas, psa.alpha, psa.beta, psa.walk_steps, psa.radius) == ((4, 32), 16, 8, 256, 5)
+    assert psa.settings()["border"] == "official"
+    assert (psa.before.epochs, psa.before.batch_size, psa.before.resolved().optim.momentum) == (15, 16, 5e-4)
+    assert RECIPES["psa-voc-resnet38"].optim.lr == 0.01
+    assert (deep.steps, deep.batch_size, deep.schedule.kind, deep.schedule.power) == (20_000, 10, "poly", 0.9)
+    assert (deep.crf, deep.test_crf, deep.data.size) == ("psa", "deeplab-v1", 321)
+    assert (sec.steps, sec.batch_size, sec.schedule.milestones) == (8000, 15, (2000, 4000, 6000))
+    assert sec.data.augment == "none"
+    assert "crf_scale" not in sec.settings()  # that of the network on its grid is 1 / 12 by itself
+    multi = RECIPES["affinity-multi"]
+    assert (multi.data.size, multi.output_stride, multi.before.output_stride) == (128, 4, 4)

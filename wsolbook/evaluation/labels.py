@@ -1,0 +1,150 @@
+"""Label maps of pictures: from a network's maps, after the walk of an AffinityNet, or a segmenter's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from wsolbook.data.sampling import load
+from wsolbook.data.transforms import to_bytes
+from wsolbook.evaluation.picture import Prediction
+from wsolbook.evaluation.sources import FromNetwork, Source, device_of
+from wsolbook.maps import resize
+from wsolbook.methods.affinity import AffinityNet
+from wsolbook.refine.crf import Constants
+from wsolbook.refine.pseudo_labels import write_labels
+from wsolbook.segmentation.deeplab import DeepLab
+from wsolbook.types import Batch, Localizer, Samples
+
+SMALLEST = 32  # pixels a side that every network can take; smaller pictures are enlarged for it
+Label = Callable[
+    [
+        Float[Tensor, "k u v"],
+        Int[Tensor, " k"],
+        UInt8[Tensor, "3 h w"],
+        Float[Tensor, "m s t"] | None,
+    ],
+    UInt8[Tensor, "h w"],
+]
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """A source of label maps that are made of localization maps and of the labels of the pictures.
+
+    Attributes:
+        label: how maps become labels, a `Labeling` or `Cues`.
+        model: a network with maps; those of an AffinityNet's teacher, which then walk.
+        walk: whether they do.
+        scales: factors of the size; maps are averaged over them.
+        flip: also average over mirrored pictures.
+        order: as in `FromNetwork`.
+        maps: gives the maps instead of the model, whose affinities are still used.
+    """
+
+    label: Label
+    model: Localizer | nn.Module | None = None
+    walk: bool = True
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    order: tuple[int, ...] | None = None
+    maps: Source | None = None
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> list[Prediction]:
+        """Return the label map of each picture, at its size."""
+        seen = replace(batch, images=_large_enough(batch.images), masks=None, boxes=None)
+        net, found = self.model, [None] * len(batch)
+        if isinstance(net, AffinityNet):
+            if self.walk:
+                found = list(net.affinities(seen.images.to(device_of(net))).cpu())
+            net = net.teacher
+        if self.maps is not None:
+            said = self.maps(batch)
+        else:
+            assert net is not None
+            said = FromNetwork(net, scales=self.scales, flip=self.flip, order=self.order)(seen)
+        pictures = to_bytes(batch.images)
+        return [
+            _as_map(self.label(each.of(own), own, picture, near), each.origin)
+            for each, own, picture, near in zip(
+                said, [row.nonzero().flatten() for row in batch.labels], pictures, found, strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A source of the label maps that a segmentation network gives, without the labels of the pictures.
+
+    Attributes:
+        model: the network.
+        scales: as in `DeepLab.probabilities`, like `flip`.
+        flip: as there.
+        crf: constants of a dense CRF, last; None for no CRF.
+    """
+
+    model: DeepLab
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    crf: Constants | None = None
+
+    def __call__(self, batch: Batch) -> list[Prediction]:
+        """Return the label map of each picture, at its size."""
+        images = _large_enough(batch.images).to(device_of(self.model))
+        labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
+        size = (batch.images.shape[-2], batch.images.shape[-1])
+        return [
+            _as_map(each.to(torch.uint8), f"the network, picture {index}")
+            for each, index in zip(resize(labels, size, "nearest"), batch.index.tolist(), strict=True)
+        ]
+
+
+def write_label_maps(
+    source: Source,
+    data: Samples,
+    files: Sequence[Path],
+    share: tuple[int, int] = (0, 1),
+    batch_size: int = 1,
+    workers: int = 0,
+) -> int:
+    """Write the label maps that are missing and return how many pictures that were.
+
+    Args:
+        source: gives the label maps of a batch.
+        data: evaluation view at the pictures' own size.
+        files: one for each picture.
+        share: the part that this process does, counted from 0, and the number of parts.
+        batch_size: pictures at once; 1 where their sizes differ.
+        workers: processes that read ahead.
+
+    Raises:
+        OSError: when a picture cannot be read or a file cannot be written; what is there is whole.
+        ValueError: when the maps of a picture cannot be labels.
+    """
+    todo = [i for i in range(share[0], len(data), share[1]) if not files[i].is_file()]
+    keys = [(None, tuple(todo[i : i + batch_size])) for i in range(0, len(todo), batch_size)]
+    with tqdm(total=len(todo), desc="labels", unit=" pictures", disable=None) as bar:
+        for batch in load(data, keys, workers):
+            seen = replace(batch, masks=None, boxes=None)  # labels are made without the truth
+            for place, said in zip(batch.index.tolist(), source(seen), strict=True):
+                write_labels(files[place], said.values[0].to(torch.uint8))
+            bar.update(len(batch))
+    return len(todo)
+
+
+def _as_map(labels: UInt8[Tensor, "h w"], origin: str) -> Prediction:
+    return Prediction(labels[None].float(), origin=origin)
+
+
+def _large_enough(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 u v"]:
+    height, width = images.shape[-2:]
+    if min(height, width) >= SMALLEST:
+        return images
+    return resize(images, (max(height, SMALLEST), max(width, SMALLEST)))

@@ -1,0 +1,172 @@
+"""AffinityNet: Ahn and Kwak, "Learning Pixel-level Semantic Affinity ...", CVPR 2018."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from wsolbook import methods
+from wsolbook.evaluation import Tally
+from wsolbook.evaluation.labels import PseudoLabels
+from wsolbook.recipes.cam import CAFFE, CAM
+from wsolbook.recipes.on import VOC_632, OnCritters, OnVoc
+from wsolbook.recipes.taught import Taught
+from wsolbook.refine.pseudo_labels import Labeling
+from wsolbook.training.optim import Optim
+from wsolbook.training.schedule import Schedule
+from wsolbook.types import Localizer, Network
+
+
+@dataclass(frozen=True)
+class Affinity(Taught):
+    """A network that learns which pixels belong together, from a CAM network's labels under two backgrounds.
+
+    Attributes:
+        widths: channels that each tap is reduced to.
+        radius: pairs of cells are nearer than this.
+        reduce: the distance of two cells is the mean over channels, or their sum.
+        border: which pairs teach.
+        beta: power of the affinities in the walk.
+        walk_steps: of the walk.
+        alpha: power of the background score in the labels that are measured.
+    """
+
+    method: ClassVar[str] = "affinity"
+    stages: ClassVar[tuple[str, ...]] = ("CAM mIoU", "walk mIoU", "walk + CRF mIoU")
+    switches: ClassVar[frozenset[str]] = Taught.switches | {"walk_steps", "alpha"}
+    at_test: ClassVar[frozenset[str]] = frozenset({"beta", "walk_steps", "alpha"})
+
+    alphas: tuple[float, ...] = (4.0, 32.0)
+    widths: tuple[int, int, int] = (64, 128, 256)
+    radius: int = 5
+    reduce: Literal["mean", "sum"] = "mean"
+    border: Literal["complete", "official"] = "official"
+    beta: float = 8.0
+    walk_steps: int = 256
+    alpha: float = 16.0
+
+    def problems(self) -> list[str]:
+        """Return one sentence for each value that cannot be."""
+        found = super().problems()
+        if self.alpha <= 0:
+            found.append(f"alpha must be positive, got {self.alpha}")
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the network, and of the CAM network inside it."""
+        teacher: dict[str, Any] | None = None
+        if self.network:
+            teacher = methods.load(self._network_file).settings
+        elif self.before is not None:
+            teacher = {"backbone": self.before.backbone, **self.before.settings()}
+        return super().settings() | {"steps": self.walk_steps, "teacher": teacher}
+
+    def model(self) -> Network:
+        """Build the network around the trained CAM network."""
+        model = super().model()
+        if self.network:
+            model.get_submodule("teacher").load_state_dict(methods.load(self._network_file).state_dict())
+        return model
+
+    def each(self, model: Localizer) -> list[Tally[Any]]:
+        """Count the label maps of the CAM network, those after the walk, and those after walk and CRF."""
+
+        def said(walk: bool, crf: bool) -> PseudoLabels:
+            label = Labeling(
+                (self.alpha,), self.constants if crf else None, self.power,
+                self.beta, self.walk_steps, self.radius,
+            )  # fmt: skip
+            return PseudoLabels(label, model, walk, self.map_scales, self.map_flip)
+
+        kinds = (said(False, False), said(True, False), said(True, True))
+        return self.count(dict(zip(self.stages, kinds, strict=True)))
+
+
+PAPER = "Ahn and Kwak, CVPR 2018"
+SCALES = (1.0, 0.5, 1.5, 2.0)  # at which the class maps are seen, mirrored too
+
+# Released scripts: 8 epochs of trainaug, batch 8, crops of 448 at the picture's own scale. Their optimizer
+# passes the weight decay where momentum belongs, so it runs with momentum 5e-4: so rate 0.1 is stable. Both
+# networks begin from ImageNet with new fc6 and fc7, for which Ahn and Kwak have weights.
+ON_VOC = Affinity(
+    source=f"{PAPER}, released code, VOC train",
+    target={"CAM mIoU": 48.9, "walk mIoU": 59.6},
+    before=replace(CAM["cam-voc"], backbone="vgg16_psa", frozen=9),
+    data=OnVoc(augment="affinity-net"),
+    backbone="vgg16_psa",
+    weights="imagenet",
+    frozen=9,  # conv1 and conv2
+    epochs=8,
+    batch_size=8,
+    optim=Optim(
+        lr=0.1, momentum=5e-4, weight_decay=5e-4, new_layers=10.0, biases=CAFFE.biases, decay_biases=False
+    ),
+    schedule=Schedule("poly", power=0.9),
+    power=0.5,
+    map_scales=SCALES,
+    map_flip=True,
+    evaluate_every=0,
+)
+RESNET38 = "$WSOLBOOK_REAL/weights/resnet38.safetensors"
+# Of users of the released code: a rate of 0.01, and not 0.1, trains this network.
+RESNET38_TOO: dict[str, Any] = {
+    "backbone": "resnet38",
+    "weights": RESNET38,
+    "frozen": 4,  # conv1a and b2
+    "frozen_norms": True,
+}
+
+# What two cores can do with photographs: the end of MobileNetV2, on a grid of 28x28.
+ON_VOC632 = Affinity(
+    source="ours, on 311 training and 321 validation pictures of VOC 2012",
+    target={"CAM mIoU": 33.2},  # of a linear head, by the one who collected the pictures, as seeds
+    before=CAM["cam-voc632"],
+    data=VOC_632,
+    backbone="mobilenet_v2",
+    weights=CAM["cam-voc632"].weights,
+    frozen=14,
+    frozen_norms=True,
+    border="complete",
+    epochs=8,
+    batch_size=16,
+    optim=replace(CAFFE, lr=0.01, weight_decay=1e-4, new_layers=10.0),
+    schedule=Schedule("poly", power=0.9),
+    map_flip=True,
+    evaluate_every=0,
+)
+
+# Critters of 128 pixels on a grid of 32x32. The grid is half as wide as that of a VOC picture at stride 8, so
+# a walk goes half as far in a quarter of the steps; the CRF is scaled like the pictures.
+MULTI = OnCritters(n=1024, held_out=300, preset="multi", size=128)
+ON_MULTI = Affinity(
+    source="ours",
+    target={"walk mIoU": 59.6},  # of the paper on VOC train
+    before=replace(
+        CAM["cam-critters"], data=MULTI, optim=replace(CAM["cam-critters"].optim, lr=0.1), evaluate_every=0
+    ),
+    data=MULTI,
+    weights="critters",
+    output_stride=4,
+    widths=(16, 32, 64),
+    border="complete",
+    walk_steps=64,
+    epochs=3,
+    batch_size=32,
+    optim=Optim(lr=0.05, momentum=0.9, weight_decay=5e-4),
+    schedule=Schedule("poly", power=0.9),
+    crf_scale=128 / 500,
+    evaluate_every=0,
+)
+
+AFFINITY: dict[str, Affinity] = {
+    "psa-voc-vgg16": ON_VOC,
+    "psa-voc-resnet38": replace(
+        ON_VOC,
+        target={"CAM mIoU": 47.7, "walk mIoU": 61.0},
+        before=replace(CAM["cam-voc"], optim=replace(CAM["cam-voc"].optim, lr=0.01), **RESNET38_TOO),
+        optim=replace(ON_VOC.optim, lr=0.01),
+        power=1.0,
+        **RESNET38_TOO,
+    ),
+    "affinity-voc632": ON_VOC632,
+}
