@@ -146,6 +146,8 @@ def test_the_settings_of_the_papers():
     assert RECIPES["psa-voc-resnet38"].optim.lr == 0.01
     assert (deep.steps, deep.batch_size, deep.schedule.kind, deep.schedule.power) == (20_000, 10, "poly", 0.9)
     assert (deep.crf, deep.test_crf, deep.data.size) == ("psa", "deeplab-v1", 321)
+    assert deep.power == psa.power == 0.5  # of the maps of VGG-16, and of no other network's
+    assert RECIPES["deeplab-voc-resnet38"].power == RECIPES["deeplab-voc-resnet38"].before.power == 1
     assert (sec.steps, sec.batch_size, sec.schedule.milestones) == (8000, 15, (2000, 4000, 6000))
     assert sec.data.augment == "none"
     assert "crf_scale" not in sec.settings()  # that of the network on its grid is 1 / 12 by itself
