@@ -104,6 +104,7 @@ check-browser: build ## every page in Chromium, light and dark
 build: $(BOOK)
 	$(HEAD) "jupyter-book: warnings are errors"
 	@$(BIN)/python scripts/vendor.py
+	@$(BIN)/python scripts/laboratory_page.py
 	@$(BIN)/jupyter-book build . --all -W -n --keep-going -q
 
 # --- the environment: made when absent, completed when pyproject.toml changed

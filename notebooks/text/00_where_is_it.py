@@ -396,6 +396,8 @@ check("percent of boxes with an IoU of 0.5", strict, at_most=45)
 #
 # ## Exercises
 #
+# The {doc}`laboratory <../book/laboratory>` has a network in the page and asks four more questions to this chapter, each answered by a click.
+#
 # :::{exercise-start}
 # :label: ex-where-chance
 # :::

@@ -601,6 +601,8 @@ plt.show()
 #
 # ## Exercises
 #
+# The {doc}`laboratory <../book/laboratory>`, where a network runs in the page, asks three more questions to this chapter.
+#
 # :::{exercise-start}
 # :label: ex-cam-twenty
 # :::

@@ -595,6 +595,8 @@ check_close("map - counterfactual = signed sum", values - against, signed)
 #
 # ## Exercises
 #
+# The {doc}`laboratory <../book/laboratory>` has a brush that covers what you choose, and asks two more questions to this chapter.
+#
 # :::{exercise-start}
 # :label: ex-gradcam-softmax
 # :::

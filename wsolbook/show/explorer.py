@@ -30,7 +30,8 @@ except ModuleNotFoundError as error:
 
 HERE = Path(__file__)
 STYLE = HERE.with_suffix(".css").read_text(encoding="utf-8")
-MODULE = HERE.with_suffix(".mjs").read_text(encoding="utf-8").replace("explorer.css", STYLE)
+PAGE = HERE.with_name("page.mjs").read_text(encoding="utf-8")  # starts a figure of a static page
+MODULE = HERE.with_suffix(".mjs").read_text(encoding="utf-8").replace("explorer.css", STYLE) + PAGE
 GRID = 160  # longest side, in pixels, of the grid that a page stores and computes on
 
 TWIN = """\

@@ -1,0 +1,96 @@
+"""How long an update of the laboratory takes in Chromium: `python benchmarks/laboratory.py`.
+
+The page draws a scene, runs a network on it and shows what it says, again and again, while an animal moves as
+if it were dragged. Counted is the time that the page's thread computes, as in the other benchmarks, so that a
+busy machine does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from wsolbook.data import critters
+from wsolbook.show.laboratory import MODULE, laboratory
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+from browser_check import Browser, find_chromium, launch
+
+UPDATES = 50
+SETUP = """
+const state = JSON.parse(document.querySelector("#state").textContent);
+const heard = {};
+const model = {
+  get: (name) => state[name],
+  set: (name, value) => { state[name] = value; heard[`change:${name}`]?.(); },
+  on: (event, f) => { heard[event] = f; },
+  save_changes: () => {},
+};
+let update;
+window.requestAnimationFrame = (f) => { update = f; return 1; };
+const el = document.body.appendChild(document.createElement("div"));
+render({ model, el });
+const network = open(bytes(state.content.networks[0].file));
+const { light } = draw(state.content.world, state.scene, SEEN);
+window.work = {
+  update: (k) => {
+    const one = state.scene.critters[0];
+    const x = one.x + (k % 2 ? 0.01 : -0.01);
+    model.set("scene", { ...state.scene, critters: [movedTo(one, x, one.y)] });
+    update();
+    el.getBoundingClientRect(); // layout counts
+  },
+  network: () => run(network, light),
+};
+"""
+
+
+async def milliseconds(browser: Browser, name: str) -> float:
+    """Return the mean time of one piece of work, after a warm-up."""
+
+    async def clock() -> float:
+        metrics = await browser.call("Performance.getMetrics")
+        return next(m["value"] for m in metrics["metrics"] if m["name"] == "TaskDuration")
+
+    async def work(times: int) -> None:
+        for k in range(times):
+            await browser.call("Runtime.evaluate", expression=f"void work.{name}({k})")
+
+    await work(10)
+    start = await clock()
+    await work(UPDATES)
+    return 1000 * (await clock() - start) / UPDATES
+
+
+async def measure(program: str, page: Path) -> dict[str, float]:
+    """Open the page and time it."""
+    async with launch(program) as browser:
+        await browser.call("Performance.enable", timeDomain="threadTicks")
+        await browser.call("Page.navigate", url=page.as_uri())
+        await browser.wait_for("Page.loadEventFired")
+        return {name: await milliseconds(browser, name) for name in ("update", "network")}
+
+
+def main() -> None:
+    """Print the times."""
+    program = find_chromium()
+    if program is None:
+        raise SystemExit("this benchmark needs Chromium")
+    figure = laboratory(critters.scenes(1, seed=3)[0])
+    state = {name: getattr(figure, name) for name in ("content", "scene", "gray", "label", "answers")}
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "page.html")
+        page.write_text(
+            f'<!doctype html><meta charset=utf-8><title>-</title><script id=state type="application/json">'
+            f'{json.dumps(state)}</script><script type="module">{MODULE}{SETUP}</script>'
+        )
+        times = asyncio.run(measure(program, page))
+    print(f"one update       {times['update']:6.1f} ms")
+    print(f"network alone    {times['network']:6.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

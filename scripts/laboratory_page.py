@@ -1,0 +1,38 @@
+"""Write the figure of the page book/laboratory, which is made when the book is built and not kept in git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsolbook.data.critters import Scene, scenes
+from wsolbook.show.laboratory import laboratory
+
+TARGET = Path(__file__).resolve().parents[1] / "_build" / "laboratory.html"
+# Titles of the scenes to start from: a species and a landscape to look for among near animals.
+STARTS = {
+    "fox": ("fox", "meadow"),
+    "duck": ("duck", "water"),
+    "panda": ("panda", "forest"),
+    "rabbit": ("rabbit", "sand"),
+    "deer": ("deer", "snow"),
+}
+NETWORKS = {"CAM": "cam", "GAIN": "gain", "CAM, ducks always on water": "biased"}
+
+
+def starts() -> dict[str, Scene]:
+    """Return the scenes to start from, each the first of its kind in a fixed order."""
+    near = scenes(400, seed=7, object_scale=(0.6, 0.72))
+    return {
+        title: next(s for s in near if (s.critters[0].species, s.background) == kind)
+        for title, kind in STARTS.items()
+    }
+
+
+def main() -> None:
+    """Write the figure."""
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(laboratory(starts(), NETWORKS).html(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
