@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from wsolbook import cli, methods
+from wsolbook.backbones import BACKBONES, Backbone
+from wsolbook.backbones.resnet import resnet38
 from wsolbook.data.images import read_mask
 from wsolbook.data.made import taught_by
 from wsolbook.recipes import RECIPES, OnVoc, seeds
@@ -18,6 +21,12 @@ from wsolbook.recipes.taught import Taught
 from wsolbook.training import ConfigError, train
 
 LARGE = ("vgg16_psa", "vgg16_largefov", "resnet38", "resnet101")
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """Give ResNet-38 a sixteenth of its channels: two of them in a file would be a gigabyte."""
+    monkeypatch.setitem(BACKBONES, "resnet38", Backbone(partial(resnet38, width=4), (8,)))
 
 
 def small(recipe, data):
