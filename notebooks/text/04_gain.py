@@ -211,13 +211,12 @@ print("parameters with a .grad:", sum(p.grad is not None for p in plain.paramete
 # %% [markdown]
 # Two details decide whether this works. The pass for the weights must not add to the gradients of the training step;
 # `autograd.grad` returns them and stores nothing. And the weights are detached: the loss will reach the network
-# through the activations, and the weights count as constants. (The paper says that the parameters are not updated after
-# this pass; the public ports read it the same way.) With our head little is lost: after
+# through the activations, and the weights count as constants (so the public ports read the paper, too). With our head little is lost: after
 # {term}`global average pooling` and one linear layer the weights are the row of the class, divided by the
 # number of positions, the same for every picture.
 #
 # Next the mask. Raw Grad-CAM values have no scale on which a center of 0.5 would mean anything; so each map is resized
-# and brought to $[0, 1]$ on its own. Not the batch as a whole, which would let one picture dim the others.
+# and brought to $[0, 1]$ on its own, lest one picture dim the others.
 
 # %%
 def scaled(A):
@@ -243,8 +242,7 @@ left, expected = (1 - mask).amin((1, 2)), torch.full((16,), 0.0067)
 check_close("at the peak 0.7 % of the picture is left", left, expected, atol=1e-3)
 
 # %% [markdown]
-# Erased is the *normalized* input, so what goes becomes the mean color of the data and not black. Black holes would be
-# a sign by themselves, which says where somebody was.
+# Erased is the *normalized* input, so what goes becomes the mean color of the data and not black, which would tell where somebody was.
 
 # %% mystnb={"image": {"alt": "Five panels: an animal; its Grad-CAM on a coarse grid; the attention resized and scaled; the soft mask, a plateau over the head; and the picture with a gray-brown blur in place of the head."}, "figure": {"caption": "What the first stream does to a picture, and, on the right, what the second stream gets to see.", "name": "fig-gain-steps"}}
 large = to_network(critters.render(sixteen.scenes[:1], 256).images)[0]
@@ -359,6 +357,15 @@ print("labels:", int(batch.labels.sum()), " erased pictures:", len(rest.images))
 print("erased of picture:", seen.image.tolist())
 
 # %% [markdown]
+# A step costs a plain one, the same for $p$ erased pictures, and a pass back through the head: with one
+# class a picture twice a plain step, in time and in memory. Processor time, batches of 8, by `benchmarks/gain.py`:
+
+# %%
+record = results.load("gain-step")
+rows = [(network, *row.values()) for network, row in record["networks"].items()]
+print(results.table(("step", *record["networks"]["tiny"]), rows))
+
+# %% [markdown]
 # One more trap. Where all weighted sums are negative, the map is zero everywhere, nothing is erased, and $L_{am}$
 # would push the class down on the *whole* picture, straight against $L_{cl}$. Such pairs are left out
 # (`seen.counted`).
@@ -389,7 +396,6 @@ def guided(start, seed, **options):
     return stages
 
 
-# %%
 starts = list(zip(plains, here.seeds, strict=True))
 runs = {way: [guided(*s, **options) for s in starts] for way, options in WAYS.items()}
 
@@ -576,8 +582,7 @@ print(table_of(results.load("gain-biased-95"), asked, "95 % biased"))
 # %% [markdown]
 # **The order is the paper's**: Grad-CAM, GAIN, then GAIN_ext with more and more masks, in the means and, but for a tie at the top, in each seed. GAIN
 # leads the plain network by 10.5 points overall (95 % interval over the seeds: 8.9 to 12.0), 9 masks by 18.4 (8.8 to 28.1), 23 masks by 25.2 (5.8 to
-# 44.7). With 78 masks the interval just reaches zero, not because any seed fails, but because the leads are so unequal: 31, 41 and 17 points. The
-# better a network knows its ducks anyway, the less there is to mend.
+# 44.7). With 78 masks the interval just reaches zero, not because any seed fails, but because the leads are so unequal: 31, 41 and 17 points.
 #
 # *The halves.* In the paper self-guidance mends false alarms (water without boat, +32 points) and hardly the misses (+6). Here it mends both alike, +10.1 and
 # +10.8: that claim does not hold. Masks then mend the misses above all, as they do in the paper's table.
@@ -588,8 +593,7 @@ print(table_of(results.load("gain-biased-95"), asked, "95 % biased"))
 # attention: 23 of them take 8.2 points off the background (4.1 to 12.4), 78 take 14.8 (12.4 to 17.2), and 78 without mining nearly as much. The answers of
 # these networks are right less often, though: mining adds 5.7 points overall to 78 masks (0.3 to 11.1).
 #
-# *The weight.* With the paper's $\alpha = 1$ the outcome is a lottery: 45, 88 and 61 % overall. In the last of these trainings attention has gone further into the water, which is the
-# failure of the figure above after a full training.
+# *The weight.* With the paper's $\alpha = 1$ the outcome is a lottery: 45, 88 and 61 % overall. In the last, attention went further into the water.
 #
 # Where one picture in twenty breaks the rule (last table) the rows lie closer together, and nothing is decided: in one seed every row
 # is *below* the plain network. That table is older, with seeds 0 to 2 and the probes that settings were chosen by.
@@ -622,8 +626,9 @@ print(table_of(choices, ("top-1", "PxAP", "head", "body"), "two seeds"))
 #
 # ## Several labels, and photographs
 #
-# GAIN was made to give seeds for segmentation, from pictures with several labels. So here are our critters in company, and the birds of {doc}`02_cam`, with the start, pictures and steps of CAM there. *Seed mIoU* is the {term}`mIoU` of masks cut from the maps at the best
-# background score; no segmentation network follows. Under the profile `real` the birds are trained on now.
+# GAIN was made to give seeds for segmentation, from pictures with several labels. So here are our critters in company, and the
+# birds of {doc}`02_cam`, with the start, pictures and steps of CAM there. *Seed mIoU* is the {term}`mIoU` of masks cut from the maps at the best
+# background score; no segmentation network follows.
 
 # %%
 wanted = ("top-1", "mAP", "MaxBoxAccV2", "PxAP", "seed mIoU")
@@ -632,10 +637,11 @@ print(table_of(herds, wanted[1:], "critters, three seeds"))
 for name in ("cub10",):
     record, plainly = (here.result(f"{method}-{name}") for method in ("gain", "cam"))
     there = [metric for metric in wanted if metric in record["metrics"]]
-    print("\n" + table_of(record, there, f"{name}, three seeds", CAM=plainly))
+    print("\n" + table_of(record, there, f"{name}, three seeds", CAM=plainly), "\n")
+    print(leads_of(record, there, CAM=plainly))
 
 # %% [markdown]
-# No difference that stands out from the spread, in classification, boxes or seeds; the boxes on birds stay below the blind center with either. The step that the
+# On critters and birds no difference stands out from the spread; the boxes on birds stay below the blind center with either. The step that the
 # paper reports is one of another measure: the segmentation network behind the seeds, and a saliency network's background.
 #
 # ## Turn the threshold yourself
@@ -807,4 +813,4 @@ check(f"pixel loss alone: {claim}", spill, at_most=0.25)
 # | SEC on the attention of GAIN_ext* | 200 | 58.3 | 59.6 |
 # | SEC on the attention of GAIN_ext* | 1,464 | 60.5 | 62.1 |
 #
-# Next come the methods that erase and *look again*. They have a network of its own for the second look.
+# Next come the methods that erase and *look again*. They give the second look a network of its own.
