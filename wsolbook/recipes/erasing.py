@@ -75,8 +75,8 @@ def after(*rounds: int) -> Columns:
     return {f"{n} round{'s' * (n > 1)}": {"shown": n} for n in rounds}
 
 
-# The networks, pictures and steps of CAM, once a round. The paper's own numbers are of a
-# segmentation network, DeepLab-LargeFOV, trained on the mined regions.
+# The networks, pictures and steps of CAM, once a round. The share that is mined is the paper's, not searched.
+# The paper's own numbers are of a segmentation network, DeepLab-LargeFOV, trained on the mined regions.
 ERASING: dict[str, Erasing] = {
     # Never stopped: to see what a round too many does.
     "erasing-critters": like(
