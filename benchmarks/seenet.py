@@ -3,7 +3,7 @@
 A step is a loss and its backward pass. Its parts are forward and backward of the trunk and of three heads,
 each on features of its own; on top come the attention, its zones, and C-ReLU twice, with its gradient.
 
-    python benchmarks/seenet.py                          # tiny at 64 pixels, MobileNetV2 and VGG-16 at 224
+    python benchmarks/seenet.py --out results/seenet-step.json  # tiny at 64, MobileNetV2 and VGG-16 at 224
     python benchmarks/seenet.py --networks tiny --rounds 21
 
 Contenders take turns in one process; a ratio is the median over rounds of processor time, so that other
@@ -12,9 +12,11 @@ programs count as little as possible, or of time on the GPU.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -24,14 +26,16 @@ from gain import keep_freed_memory
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from wsolbook import results
+from wsolbook.files import write_json
 from wsolbook.methods import METHODS
 from wsolbook.methods.seenet import Seenet, attention, zones
 from wsolbook.types import Batch
 
-NETWORKS = {  # side of the pictures, settings
-    "tiny": (64, {}),
-    "mobilenet_v2": (224, {"output_stride": 16, "width": 256}),
-    "vgg16": (224, {}),
+NETWORKS = {  # side and number of the pictures, settings
+    "tiny": (64, 32, {}),
+    "mobilenet_v2": (224, 4, {"output_stride": 16, "width": 256}),
+    "vgg16": (224, 2, {}),
 }
 CLASSES = 20
 
@@ -42,32 +46,32 @@ class Options:
 
     Attributes:
         networks: of `NETWORKS`.
-        batch: pictures.
         rounds: of which the median is taken.
         threads: of torch.
         device: where.
+        out: a file for the numbers.
     """
 
     networks: tuple[str, ...] = ("tiny", "mobilenet_v2", "vgg16")
-    batch: int = 8
     rounds: int = 7
     threads: int = 2
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    out: Path | None = None
 
 
 class Steps:
     """The step and its parts, on one network with random weights; each is forward and backward."""
 
     def __init__(self, name: str, options: Options) -> None:
-        size, settings = NETWORKS[name]
+        size, batch, settings = NETWORKS[name]
         torch.manual_seed(0)
         net = METHODS["seenet"](name, CLASSES, initial="xavier", **settings)
         assert isinstance(net, Seenet)
         self.net = net.to(options.device).train()
-        labels = torch.zeros(options.batch, CLASSES, device=options.device)
+        labels = torch.zeros(batch, CLASSES, device=options.device)
         labels[:, :2] = 1
-        images = torch.randn(options.batch, 3, size, size, device=options.device)
-        self.batch = Batch(images, labels, torch.arange(options.batch))
+        images = torch.randn(batch, 3, size, size, device=options.device)
+        self.batch = Batch(images, labels, torch.arange(batch))
         with torch.no_grad():
             self.features = self.net.features(images)
         self.upstream = torch.randn_like(self.features)
@@ -117,6 +121,8 @@ def masks(side: int, device: str) -> Callable[[], None]:
 def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
+    about, started = results.provenance(options.device), time.perf_counter()
+    networks, cut = {}, {}
     print("| network | ms a picture | trunk | three heads | steps of its parts |")
     print("|" + "---|" * 5)
     for name in options.networks:
@@ -125,12 +131,28 @@ def main(options: Options) -> None:
         ratio = median(
             s / (t + h) for s, t, h in zip(found["step"], found["trunk"], found["heads"], strict=True)
         )
-        ms = {what: 1000 * median(taken) / options.batch for what, taken in found.items()}
+        ms = {what: 1000 * median(taken) / len(steps.batch) for what, taken in found.items()}
+        networks[name] = {"ms a picture": ms, "steps of its parts": ratio}
         print(f"| {name} | {ms['step']:.1f} | {ms['trunk']:.1f} | {ms['heads']:.1f} | {ratio:.2f} |")
     print("\n| zones of 16 images x 20 classes | ms |\n|---|---|")
     for side in (8, 14, 28):
-        taken = times({"zones": masks(side, options.device)}, options)["zones"]
-        print(f"| {side} x {side} | {1000 * median(taken):.2f} |")
+        cut[f"{side} x {side}"] = 1000 * median(
+            times({"zones": masks(side, options.device)}, options)["zones"]
+        )
+        print(f"| {side} x {side} | {cut[f'{side} x {side}']:.2f} |")
+    if options.out:
+        write_json(options.out, {
+            "name": options.out.stem,
+            "networks": networks,
+            "zones, ms": cut,
+            "provenance": {
+                "command": " ".join(["python", "benchmarks/seenet.py", *sys.argv[1:]]),
+                "seeds": [0],
+                "seconds": round(time.perf_counter() - started, 1),
+                "date": time.strftime("%Y-%m-%d", time.gmtime()),
+                **about,
+            },
+        })  # fmt: skip
 
 
 if __name__ == "__main__":
