@@ -501,12 +501,12 @@ rows = []
 for name in ("tiny", "mobilenet_v2", "resnet50", "vgg16", "inception_v3"):
     with torch.device("meta"):  # shapes, no numbers
         other = METHODS["spg"](name, output_stride=None if "v3" in name else 8)
-    stages_of = (other.features.taps[tap] for tap in other.taps)
-    rows.append((name, *(f"{tap.layer}, {tap.channels}" for tap in stages_of)))
+    known = other.features.taps
+    rows.append((name, *(f"{tap}, {known[tap].channels}" for tap in other.taps)))
 print(results.table(("read by", "B1", "B2", "A3"), rows))
 
 # %% [markdown]
-# (The last layer of each stage and its channels; in MobileNetV2 and VGG-16 layers have numbers for names.) What the trunk changes is how fine a teacher is. Ours has eight cells a side at 64 pixels, so that "sure" means a disk; the 28 cells of the paper draw one a dozen times smaller on the picture. On photographs we have not measured it: there is a recipe, `spg-cub10`, for the ten kinds of birds of {doc}`02_cam` on
+# (Each stage by its name, and its channels.) What the trunk changes is how fine a teacher is. Ours has eight cells a side at 64 pixels, so that "sure" means a disk; the 28 cells of the paper draw one a dozen times smaller on the picture. On photographs we have not measured it: there is a recipe, `spg-cub10`, for the ten kinds of birds of {doc}`02_cam` on
 # MobileNetV2, and no result yet.
 #
 # ## Somebody else's names
