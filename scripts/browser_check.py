@@ -1,8 +1,10 @@
-"""Open every built page in headless Chromium, light on a desktop and dark on a phone.
+"""Open every built page in headless Chromium: light on a desktop, dark on a phone, and on paper.
 
 A page passes when its console stays without errors, it asks for nothing outside the build folder,
-its formulas and pictures come out, and it is no wider than the screen. Pages are opened as files, the
-way a reader opens them after `make book`. The browser is driven through its DevTools protocol.
+its formulas and pictures come out, and it is no wider than the screen. On a phone a long formula scrolls and
+shows that it does; on paper all is black on white, from the dark theme too, and nothing is cut. Pages are
+opened as files, the way a reader opens them after `make book`. The browser is driven through its DevTools
+protocol.
 """
 
 from __future__ import annotations
@@ -32,14 +34,27 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-port=0",
 )  # fmt: skip
-# What a reader meets: a desktop in light, a phone in dark. Width, height, theme.
-VIEWS = {"desktop-light": (1280, 900, "light"), "phone-dark": (390, 844, "dark")}
+# What a reader meets: a desktop in light, a phone in dark, a sheet of paper. Width, height, theme, medium.
+VIEWS = {
+    "desktop-light": (1280, 900, "light", "screen"),
+    "phone-dark": (390, 844, "dark", "screen"),
+    "paper-dark": (680, 960, "dark", "print"),
+}
 REPORT = """
 (async () => {
   if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
   await document.fonts.ready;
   await new Promise((done) => setTimeout(done, 150));
   const images = [...document.images];
+  const all = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());
+  const print = matchMedia("print").matches;
+  const name = (e) => `${e.localName} ${e.textContent.trim().slice(0, 40)}`;
+  const style = (e) => getComputedStyle(e);
+  const shaded = (e) => style(e).backgroundImage.includes("gradient");
+  const formula = "mjx-container[display=true]";
+  const words = ".bd-article :is(p, li, td, th, h1, h2, h3, pre, pre span)";
+  const wide = (e) => e.scrollWidth > e.clientWidth + 1;
+  const scrolled = all(`.bd-article :is(pre, table, ${formula})`).filter(wide);
   return {
     theme: document.documentElement.dataset.theme ?? null,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -47,6 +62,9 @@ REPORT = """
     filtered: images.filter((i) => i.closest(".cell_output") && getComputedStyle(i).filter !== "none").length,
     formulas: document.querySelectorAll("span.math, div.math").length,
     set: document.querySelectorAll("mjx-container").length,
+    cut: scrolled.filter((e) => print || style(e).overflowX === "visible").map(name),
+    silent: scrolled.filter((e) => !print && e.matches(formula) && !shaded(e)).map(name),
+    pale: print ? all(words).filter((e) => style(e).color !== "rgb(0, 0, 0)").map(name).slice(0, 5) : [],
     wrong: [...document.querySelectorAll("[data-mjx-error]")].map((e) => e.dataset.mjxError.slice(0, 80)),
   };
 })()"""
@@ -173,6 +191,9 @@ def report_problems(report: dict, theme: str) -> list[str]:
         problems.append(f"shows theme {report['theme']}, expected {theme}")
     if report["overflow"] > 0:
         problems.append(f"is {report['overflow']} px wider than the screen")
+    problems += [f"cuts {name}" for name in report["cut"]]
+    problems += [f"does not show that {name} goes on" for name in report["silent"]]
+    problems += [f"does not print in black {name}" for name in report["pale"]]
     if report["filtered"]:
         problems.append(f"filters the colors of {report['filtered']} figures")
     if report["formulas"] > report["set"]:
@@ -193,7 +214,7 @@ async def check(program: str, folder: Path, shots: Path | None = None, names: st
     """Visit the pages of `folder` whose path holds `names`, and return one sentence for each problem."""
     problems = []
     async with launch(program) as browser:
-        for view, (width, height, theme) in VIEWS.items():
+        for view, (width, height, theme, medium) in VIEWS.items():
             phone = width < 600
             await browser.call(
                 "Emulation.setDeviceMetricsOverride",
@@ -203,7 +224,7 @@ async def check(program: str, folder: Path, shots: Path | None = None, names: st
                 mobile=phone,
             )
             media = [{"name": "prefers-color-scheme", "value": theme}]
-            await browser.call("Emulation.setEmulatedMedia", features=media)
+            await browser.call("Emulation.setEmulatedMedia", media=medium, features=media)
             choose = f'localStorage.setItem("mode", "{theme}"); localStorage.setItem("theme", "{theme}")'
             script = await browser.call("Page.addScriptToEvaluateOnNewDocument", source=choose)
             for page in find_pages(folder):

@@ -8,6 +8,7 @@ from browser_check import VIEWS, check, event_problems, find_chromium, report_pr
 
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
 FINE = {"theme": "dark", "overflow": 0, "broken": [], "filtered": 0, "formulas": 2, "set": 2, "wrong": []}
+FINE |= {"cut": [], "silent": [], "pale": []}
 
 
 def request(url):
@@ -30,6 +31,9 @@ def test_requests_inside_the_book_are_fine_and_others_are_not():
         ({"overflow": 12}, "is 12 px wider than the screen"),
         ({"broken": ["x.png"]}, "broken picture x.png"),
         ({"filtered": 1}, "filters the colors of 1 figures"),
+        ({"cut": ["pre x = 1"]}, "cuts pre x = 1"),
+        ({"silent": ["mjx-container"]}, "does not show that mjx-container goes on"),
+        ({"pale": ["p gray"]}, "does not print in black p gray"),
         ({"set": 1}, "sets 1 of 2 formulas"),
         ({"wrong": ["Undefined control sequence"]}, "formula with an error: Undefined control sequence"),
     ],
@@ -45,7 +49,9 @@ def test_real_pages(tmp_path):
     (tmp_path / "good.html").write_text(head + "<p>fine</p><script>console.warn('only a warning')</script>")
     (tmp_path / "bad.html").write_text(
         head
-        + "<div style='width:600px'>wide</div><img src='gone.png' alt='x'>"
+        + "<div style='width:600px'>wide</div><article class=bd-article style='overflow: hidden'><pre>"
+        + 99 * "long "
+        + "</pre></article><img src='gone.png' alt='x'>"
         + "<script>console.error('so', 'wrong')</script><script>undefinedName()</script>"
         + "<script src='https://cdn.example/x.js'></script>"
     )
@@ -59,6 +65,7 @@ def test_real_pages(tmp_path):
             "exception: ReferenceError",
             "asks for https://cdn",
             "broken picture",
+            "cuts pre long long",
         ):
             assert sentence in seen
     (wide,) = (p for p in problems if "wider than the screen" in p)
