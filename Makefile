@@ -106,6 +106,7 @@ build: $(BOOK)
 	@$(BIN)/python scripts/vendor.py
 	@$(BIN)/python scripts/laboratory_page.py
 	@$(BIN)/jupyter-book build . --all -W -n --keep-going -q
+	@$(BIN)/python scripts/site_files.py
 
 # --- the environment: made when absent, completed when pyproject.toml changed
 

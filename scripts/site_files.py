@@ -1,0 +1,91 @@
+"""Write what search engines and lost readers need: descriptions, a site map, a page for wrong addresses.
+
+Runs after the pages are built. A page that brings a description keeps it.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bs4 import BeautifulSoup
+from lint_pages import GENERATED, PAGES, find_pages
+from publish import read_project, repository
+
+LENGTH = 160  # characters of a description that search engines show
+MISSING = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>No such page · wsolbook</title><meta name="robots" content="noindex"><link rel="icon" href="data:,">
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem }}
+</style></head>
+<body><main><h1>Where is it?</h1>
+<p>Not here: this address has no page. A box drawn around the right one begins at
+<a href="{address}">the first page of the book</a>; its <a href="{address}search.html">search</a>
+finds words.</p>
+</main></body></html>
+"""
+
+
+def address() -> str:
+    """Return where the book is published: the pages that GitHub serves for the repository."""
+    owner, name = urlsplit(repository(read_project())).path.strip("/").split("/")
+    return f"https://{owner}.github.io/{name}/"
+
+
+def description(soup: BeautifulSoup) -> str:
+    """Return the first paragraph of prose, if there is one below a heading, cut at a word."""
+    article = soup.select_one("article") or soup
+    for within in ("section section p", "p"):
+        for paragraph in article.select(within):
+            text = re.sub(r"\s+", " ", paragraph.get_text()).strip()
+            prose = len(text) >= LENGTH / 2 and not text.endswith(":")
+            if prose and not paragraph.select(".math") and not paragraph.find_parent("dd"):
+                cut = text[:LENGTH].rsplit(" ", 1)[0].rstrip(",;:")
+                return text if len(text) <= LENGTH else f"{cut} …"
+    return ""
+
+
+def describe(page: Path) -> bool:
+    """Give a page its description; say whether it now has one."""
+    text = page.read_text(encoding="utf-8")
+    soup = BeautifulSoup(text, "html.parser")
+    if soup.find("meta", attrs={"name": "description"}):
+        return True
+    if words := description(soup):
+        tag = f'<meta name="description" content="{html.escape(words)}">'
+        page.write_text(text.replace("<title>", f"{tag}\n    <title>", 1), encoding="utf-8")
+    return bool(words)
+
+
+def site_map(names: list[str], base: str) -> str:
+    """Return the list of pages that search engines read."""
+    rows = "\n".join(f"  <url><loc>{base}{html.escape(name)}</loc></url>" for name in names)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{rows}\n</urlset>\n'
+    )
+
+
+def main(folder: Path = PAGES) -> int:
+    """Write all of it into the built book, and name the pages without a description."""
+    base = address()
+    (folder / "404.html").unlink(missing_ok=True)
+    pages = [p for p in find_pages(folder) if p.name not in GENERATED]
+    silent = [p.relative_to(folder).as_posix() for p in pages if not describe(p)]
+    names = [p.relative_to(folder).as_posix() for p in pages]
+    (folder / "sitemap.xml").write_text(site_map(names, base), encoding="utf-8")
+    (folder / "404.html").write_text(MISSING.format(address=base), encoding="utf-8")
+    for name in silent:
+        print(f"{name} has no paragraph to describe it: give it a description in its front matter")
+    return bool(silent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
