@@ -100,8 +100,8 @@ SPG: dict[str, Spg] = {
         evaluate_every=5,
     ),
     "spg-ilsvrc": ON_ILSVRC,
-    # Start, pictures and steps of cam-cub10; A3 as narrow as two cores need it. At CAM's rate of new layers, ten
-    # times that of the others, the training loss of seed 0 fell to step 80 and then rose to that of guessing
-    # (top-1 11.5, MaxBoxAccV2 35.0): so they learn as slowly as in the released script.
+    # Start, pictures and steps of cam-cub10; A3 as narrow as two cores need it. At CAM's rate of new layers,
+    # ten times that of the others, the training loss of seed 0 fell to step 80 and then rose to that of
+    # guessing (top-1 11.5, MaxBoxAccV2 35.0): so they learn as slowly as in the released script.
     "spg-cub10": like(Spg, CAM["cam-cub10"], width=128, group_slip=True),
 }
