@@ -142,10 +142,12 @@ def test_variants(variant):
     assert len(ends) == (2 if variant == "unshared" else 1)
 
 
-def test_a_class_map_without_contrast_teaches_nothing():
+@pytest.mark.parametrize("value", [0.0, 0.3, -1.7])
+def test_a_class_map_without_contrast_teaches_nothing(value):
     net = spg(variant="no-cascade")
     nn.init.zeros_(net.a4.weight)
-    assert net.guidance(pictures(64), CLASSES).for_b2.eq(255).all()
+    nn.init.constant_(net.a4.bias, value)
+    assert net.guidance(pictures(88), CLASSES).for_b2.eq(255).all()
     terms = net.loss(batch(LABELS))
     assert terms["b2"].item() == terms["b1"].item() == 0
 

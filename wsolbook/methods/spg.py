@@ -230,7 +230,8 @@ class Spg(Network):
         """Return the attention, and what each branch is to learn, of class maps and logits of the masks."""
         # First to the size of the image, then scaled or squashed: the other order gives other values.
         attention = stretch(resize(class_maps, (masks["b2"].shape[-2], masks["b2"].shape[-1])))
-        flat = (attention.amax((-2, -1)) == 0)[:, None, None]  # a class map without contrast says nothing
+        # A class map without contrast says nothing; resizing one would leave rounding errors to scale.
+        flat = (class_maps.amax((-2, -1)) == class_maps.amin((-2, -1)))[:, None, None]
         taught = {"b2": self._taught(attention, "b2") | IGNORE * flat.to(torch.uint8)}
         b2 = masks["b2"].sigmoid()
         cascade = self.settings["variant"] != "no-cascade"
