@@ -187,6 +187,7 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
     simulator = Simulator(ours)
     real = {n: getattr(torch, n) for n in FACTORIES} | {n: getattr(Tensor, n) for n in METHODS}
     to, tolist, numpy, as_tensor = Tensor.to, Tensor.tolist, Tensor.numpy, torch.as_tensor
+    deepcopy = Tensor.__deepcopy__
     device_of = torch._C.TensorBase.device.__get__
 
     def moved(x: Tensor, gpu: bool, copy: bool = False) -> Tensor:
@@ -218,6 +219,10 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         if simulator.on_gpu(x):
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
         return numpy(x, *args, **kwargs)
+
+    def fake_deepcopy(x: Tensor, memo: Any) -> Tensor:
+        made = deepcopy(x, memo)  # copies the storage, which no operation shows
+        return simulator.put(made) if simulator.on_gpu(x) else made
 
     def fake_tolist(x: Tensor) -> Any:
         if simulator.on_gpu(x):
@@ -271,6 +276,7 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (Tensor, "pin_memory", lambda x, *a: x),
         (Tensor, "numpy", fake_numpy),
         (Tensor, "tolist", fake_tolist),
+        (Tensor, "__deepcopy__", fake_deepcopy),
         (torch, "as_tensor", fake_as_tensor),
         (torch.cuda, "is_available", lambda: True),
         (torch.cuda, "device_count", lambda: count),

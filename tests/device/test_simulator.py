@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +62,12 @@ def test_waits_are_counted_where_they_are(gpu):
     x.cpu()
     assert {what for what, _ in gpu.waits} == {"_local_scalar_dense", "nonzero", "tolist", "to cpu"}
     assert sum(gpu.waits.values()) == 4
+
+
+def test_a_copy_of_a_network_is_where_the_network_is(gpu):
+    copied = deepcopy(nn.BatchNorm2d(2).to("cuda"))
+    assert copied(card(1, 2, 3, 3)).is_cuda
+    assert copied.running_mean.is_cuda
 
 
 def test_gradients_are_on_the_card_too(gpu):
