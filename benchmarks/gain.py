@@ -33,6 +33,7 @@ from statistics import median
 import torch
 import tyro
 from cam import peak, seconds  # of this folder
+from timing import origin
 from torch import Tensor
 
 from wsolbook import results
@@ -223,13 +224,7 @@ def main(options: Options) -> None:
         "name": options.out.stem,
         "networks": rows,
         "batch": options.batch,
-        "provenance": {
-            "command": " ".join(["python", "benchmarks/gain.py", *sys.argv[1:]]),
-            "seeds": [0],
-            "seconds": round(time.perf_counter() - started, 1),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            **about,
-        },
+        "provenance": origin(started, about),
     })  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from typing import Literal
 
 import torch
 import tyro
+from timing import origin  # of this folder
 
 from wsolbook import results
 from wsolbook.backbones import build
@@ -177,14 +178,10 @@ def main(options: Options) -> None:
         "gradient_bytes": sum(4 * p.numel() for p in model.parameters() if p.requires_grad),
         "cores": os.cpu_count(),
         "load_before": round(load, 2),
-        "provenance": {
-            "command": " ".join(["python", "benchmarks/scaling.py", *sys.argv[1:]]),
-            "seeds": [0],
-            "seconds": round(time.perf_counter() - started, 1),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "provenance": origin(started, {
             **provenance("cpu" if options.device == "cpu" or not torch.cuda.is_available() else "cuda"),
             "threads": int(os.environ.get("OMP_NUM_THREADS", 1)),
-        },
+        }),
     })  # fmt: skip
 
 

@@ -12,7 +12,6 @@ programs count as little as possible, or of time on the GPU.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 import tyro
 from cam import seconds  # of this folder
 from gain import keep_freed_memory
+from timing import origin
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -145,13 +145,7 @@ def main(options: Options) -> None:
             "name": options.out.stem,
             "networks": networks,
             "zones, ms": cut,
-            "provenance": {
-                "command": " ".join(["python", "benchmarks/seenet.py", *sys.argv[1:]]),
-                "seeds": [0],
-                "seconds": round(time.perf_counter() - started, 1),
-                "date": time.strftime("%Y-%m-%d", time.gmtime()),
-                **about,
-            },
+            "provenance": origin(started, about),
         })  # fmt: skip
 
 

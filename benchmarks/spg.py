@@ -14,7 +14,6 @@ programs count as little as possible, or of time on the GPU.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import torch
 import tyro
 from cam import seconds  # of this folder
 from gain import keep_freed_memory
+from timing import origin
 from torch import Tensor, nn
 
 from wsolbook import results
@@ -149,13 +149,7 @@ def main(o: Options) -> None:
         "size": o.size,
         "batch": o.batch,
         **row,
-        "provenance": {
-            "command": " ".join(["python", "benchmarks/spg.py", *sys.argv[1:]]),
-            "seeds": [0],
-            "seconds": round(time.perf_counter() - started, 1),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            **about,
-        },
+        "provenance": origin(started, about),
     })  # fmt: skip
 
 

@@ -1,10 +1,13 @@
-"""One clock for the benchmarks of single functions."""
+"""What benchmarks share: a clock for single functions, and what a stored result says of its origin."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 
 def milliseconds(
@@ -22,3 +25,19 @@ def milliseconds(
             work()
             times[name].append(1000 * (time.thread_time() - start))
     return {name: of(values) for name, values in times.items()}
+
+
+def origin(started: float, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of the benchmark that runs.
+
+    Args:
+        started: when, on `time.perf_counter`.
+        about: machine and versions, from `wsolbook.results.provenance`.
+    """
+    return {
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "seeds": [0],
+        "seconds": round(time.perf_counter() - started, 1),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **about,
+    }

@@ -31,6 +31,17 @@ def batch(labels: list[list[float]], size: int = 64) -> Batch:
     )
 
 
+def touched(net: nn.Module, term: torch.Tensor) -> set[str]:
+    """Return the parts of the network that a loss term moves."""
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    found = torch.autograd.grad(term, parameters, allow_unused=True, retain_graph=True)
+    return {
+        name.partition(".")[0]
+        for name, g in zip(names, found, strict=True)
+        if g is not None and g.abs().max() > 0
+    }
+
+
 def features_before(network: nn.Module, images: torch.Tensor, layer: str) -> torch.Tensor:
     """Run a torchvision network and return what one of its layers was given."""
     seen = []

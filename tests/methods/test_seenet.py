@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from nets import batch, lively, pictures
+from nets import batch, lively, pictures, touched
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import interpolate
@@ -28,17 +28,6 @@ def seenet(**settings) -> Seenet:
     return lively(
         methods.METHODS["seenet"](**{"backbone": "tiny", "classes": 4, "initial": "xavier"} | settings)
     )
-
-
-def touched(net: Seenet, term: torch.Tensor) -> set[str]:
-    """Return the parts of the network that a loss term moves."""
-    names, parameters = zip(*net.named_parameters(), strict=True)
-    found = torch.autograd.grad(term, parameters, allow_unused=True, retain_graph=True)
-    return {
-        name.partition(".")[0]
-        for name, g in zip(names, found, strict=True)
-        if g is not None and g.abs().max() > 0
-    }
 
 
 def given_to(branch: nn.Module) -> list[torch.Tensor]:

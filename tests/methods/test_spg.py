@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from nets import batch, lively, pictures
+from nets import batch, lively, pictures, touched
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -23,17 +23,6 @@ CLASSES = torch.tensor([2, 1])
 def spg(**settings) -> Spg:
     torch.manual_seed(3)
     return lively(methods.METHODS["spg"](**{"backbone": "tiny", "classes": 4} | settings))
-
-
-def touched(net: Spg, term: torch.Tensor) -> set[str]:
-    """Return the parts of the network that a loss term moves."""
-    names, parameters = zip(*net.named_parameters(), strict=True)
-    found = torch.autograd.grad(term, parameters, allow_unused=True, retain_graph=True)
-    return {
-        name.partition(".")[0]
-        for name, g in zip(names, found, strict=True)
-        if g is not None and g.abs().max() > 0
-    }
 
 
 def test_three_values_and_the_thresholds_themselves():
