@@ -15,6 +15,7 @@ from wsolbook.methods import METHODS
 from wsolbook.metrics import best_threshold, part_coverage
 from wsolbook.recipes import On, OnCritters, OnCub, OnIlsvrc, OnVoc, Recipe
 from wsolbook.recipes.on import leads, scores
+from wsolbook.recipes.spg import SPG
 from wsolbook.training import ConfigError, Optim, train
 from wsolbook.types import Network
 
@@ -73,6 +74,17 @@ def test_a_paper_of_one_class_trains_and_is_measured_on_every_data_set(data: On,
     for net, scale in ((ones, 1.0), (threes, 3.0)):
         train(net, pictures, replace(recipe, scale=scale))
     torch.testing.assert_close(threes.conv.bias - start, 3 * (ones.conv.bias - start))
+
+
+def test_pictures_are_seen_at_the_size_of_the_test_and_counted_in_the_frame(miniature):
+    cub = replace(miniature(OnCub()), test_size=96)
+    assert cub.training(0).batch([0], epoch=0).images.shape[-2:] == (64, 64)
+    seen = cub.testing().batch(range(2))
+    assert seen.images.shape[-2:] == (96, 96)
+    at_224 = replace(cub, test_size=224).testing().batch(range(2))
+    for ours, theirs in zip(seen.boxes, at_224.boxes, strict=True):
+        assert (ours * 224 / 96 - theirs).abs().max() <= 224 / 96
+    assert {SPG[name].data.test_size for name in ("spg-cub", "spg-ilsvrc")} == {321}
 
 
 def test_all_problems_of_a_recipe_are_reported_at_once():

@@ -182,6 +182,8 @@ class OnPictures(On):
     Attributes:
         root: folder of the data set; may name environment variables.
         size: side of the training crop in pixels.
+        test_size: side of the test pictures that are compared in the 224 frame; above 224 their boxes are
+            truncated twice, each by less than a pixel.
         augment: a key of `wsolbook.data.augment.AUGMENTATIONS`.
         on_error: `"raise"` stops at a picture that cannot be read, `"skip"` leaves it out and says so.
         train: list of training pictures.
@@ -190,6 +192,7 @@ class OnPictures(On):
 
     root: str = ""
     size: int = 224
+    test_size: int = 224
     augment: str = "wsol"
     on_error: Literal["raise", "skip"] = "raise"
     train: str = "train"
@@ -205,8 +208,9 @@ class OnPictures(On):
         found = super().problems()
         if not os.path.isdir(os.path.expandvars(self.root)):
             found.append(f"data.root {self.root} is not a folder")
-        if self.size < 32:
-            found.append(f"data.size must be at least 32, got {self.size}")
+        for name, side in (("size", self.size), ("test_size", self.test_size)):
+            if side < 32:
+                found.append(f"data.{name} must be at least 32, got {side}")
         if self.augment not in AUGMENTATIONS:
             found.append(f"data.augment must be one of {', '.join(AUGMENTATIONS)}, got {self.augment!r}")
         return found
@@ -222,7 +226,7 @@ class OnPictures(On):
 
     def testing(self) -> Samples:
         """Open the test pictures."""
-        return self.open(self.test)
+        return self.open(self.test, size=self.test_size)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ ON_ILSVRC = Spg(
     source=f"{PAPER}, table 4; MaxBoxAccV2 as measured by Choe et al., CVPR 2020",
     # MaxBoxAcc is 100 less the error with the true class given, at a threshold searched by hand.
     target={"MaxBoxAccV2": 63.3, "MaxBoxAcc": 64.7},
-    data=OnIlsvrc(size=321, augment="spg"),
+    data=OnIlsvrc(size=321, test_size=321, augment="spg"),
     backbone="inception_v3",
     weights="imagenet",
     output_stride=None,
@@ -91,7 +91,7 @@ SPG: dict[str, Spg] = {
         ON_ILSVRC,
         source=f"{PAPER}, as measured by Choe et al., CVPR 2020",
         target={"MaxBoxAccV2": 55.9},  # Inception; CAM 56.7, center Gaussian 59.7
-        data=OnCub(size=321, augment="spg"),
+        data=OnCub(size=321, test_size=321, augment="spg"),
         epochs=50,
         batch_size=32,
         schedule=Schedule("step", milestones=(15, 30, 45), gamma=0.1),
