@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 import torchvision
+from timing import times  # of this folder
 from torch import Tensor, nn
 
 from wsolbook.cam import cam, grad_cam
@@ -89,26 +90,6 @@ def contenders(name: str, batch: int, size: int, device: str) -> dict[str, Call]
     return {"forward": forward, **ours(net, layer, x, classes), **peers(net, layer, x, classes)}
 
 
-def seconds(call: Call, device: str) -> float:
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def times(calls: dict[str, Call], rounds: int, device: str) -> dict[str, list[float]]:
-    """Measure all calls `rounds` times after a warm-up, starting with another one each round."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for turn in range(rounds + 1):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            elapsed = seconds(calls[name], device)
-            if turn:
-                found[name].append(elapsed)
-    return found
-
-
 def resident(field: str) -> int:
     """Return a field of the process's memory status, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -162,7 +143,7 @@ def table(rows: list[dict]) -> str:
 
 def rows_of(name: str, batch: int, options: argparse.Namespace) -> list[dict]:
     calls = contenders(name, batch, options.size, options.device)
-    found = times(calls, options.rounds, options.device)
+    found = times(calls, options.rounds, options.device, time.perf_counter)
     used = {what: memory(name, batch, what, options) for what in calls} if options.memory else {}
     rows = []
     for what, elapsed in found.items():

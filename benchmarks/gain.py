@@ -32,8 +32,8 @@ from statistics import median
 
 import torch
 import tyro
-from cam import peak, seconds  # of this folder
-from timing import origin
+from cam import peak  # of this folder
+from timing import origin, times
 from torch import Tensor
 
 from wsolbook import results
@@ -162,18 +162,6 @@ def keep_freed_memory() -> None:
             ctypes.CDLL(None).mallopt(threshold, 2**30)
 
 
-def times(steps: Steps, options: Options) -> dict[str, list[float]]:
-    """Return seconds of each contender in each round after a first one."""
-    found: dict[str, list[float]] = {what: [] for what in ("gain", *PARTS)}
-    for turn in range(options.rounds + 1):
-        for what, taken in found.items():
-            started = time.process_time()
-            elapsed = seconds(getattr(steps, what), options.device)
-            if turn:
-                taken.append(elapsed if options.device == "cuda" else time.process_time() - started)
-    return found
-
-
 def peak_in_a_process_of_its_own(name: str, what: str, options: Options) -> float:
     """Return MiB."""
     switches = ("bf16", "checkpoint", "through_weights")
@@ -186,7 +174,7 @@ def peak_in_a_process_of_its_own(name: str, what: str, options: Options) -> floa
 def measured(name: str, options: Options) -> dict[str, float]:
     """Return the row of a network."""
     steps = Steps(name, options)
-    found = times(steps, options)
+    found = times({what: getattr(steps, what) for what in ("gain", *PARTS)}, options.rounds, options.device)
     parts = [sum(each) for each in zip(*(found[what] for what in PARTS), strict=True)]
     to_plain, to_parts = (
         median(a / b for a, b in zip(found["gain"], other, strict=True)) for other in (found["plain"], parts)

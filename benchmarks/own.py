@@ -28,9 +28,10 @@ from typing import Any, Literal
 import skimage
 import torch
 import tyro
-from cam import peak, seconds  # of this folder
+from cam import peak  # of this folder
 from candidates import Method, methods_of, of
 from grad_cam import trained
+from timing import seconds
 from torch import Tensor, nn
 
 from wsolbook import cam

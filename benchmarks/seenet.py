@@ -20,9 +20,8 @@ from statistics import median
 
 import torch
 import tyro
-from cam import seconds  # of this folder
-from gain import keep_freed_memory
-from timing import origin
+from gain import keep_freed_memory  # of this folder
+from timing import origin, times
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -96,18 +95,6 @@ class Steps:
             self._finish(binary_cross_entropy_with_logits(logits, self.batch.labels))
 
 
-def times(contenders: dict[str, Callable[[], None]], options: Options) -> dict[str, list[float]]:
-    """Return seconds of each contender in each round after a first one."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(options.rounds + 1):
-        for name, work in contenders.items():
-            started = time.process_time()
-            elapsed = seconds(work, options.device)
-            if turn:
-                found[name].append(elapsed if options.device == "cuda" else time.process_time() - started)
-    return found
-
-
 def masks(side: int, device: str) -> Callable[[], None]:
     """Return what cuts the zones of 16 images with 20 labels each."""
     maps, labels = torch.randn(16, 20, side, side, device=device), torch.ones(16, 20, device=device)
@@ -127,7 +114,9 @@ def main(options: Options) -> None:
     print("|" + "---|" * 5)
     for name in options.networks:
         steps = Steps(name, options)
-        found = times({"step": steps.step, "trunk": steps.trunk, "heads": steps.heads}, options)
+        found = times(
+            {"step": steps.step, "trunk": steps.trunk, "heads": steps.heads}, options.rounds, options.device
+        )
         ratio = median(
             s / (t + h) for s, t, h in zip(found["step"], found["trunk"], found["heads"], strict=True)
         )
@@ -137,7 +126,7 @@ def main(options: Options) -> None:
     print("\n| zones of 16 images x 20 classes | ms |\n|---|---|")
     for side in (8, 14, 28):
         cut[f"{side} x {side}"] = 1000 * median(
-            times({"zones": masks(side, options.device)}, options)["zones"]
+            times({"zones": masks(side, options.device)}, options.rounds, options.device)["zones"]
         )
         print(f"| {side} x {side} | {cut[f'{side} x {side}']:.2f} |")
     if options.out:

@@ -21,9 +21,8 @@ from statistics import median
 
 import torch
 import tyro
-from cam import seconds  # of this folder
-from gain import keep_freed_memory
-from timing import origin
+from gain import keep_freed_memory  # of this folder
+from timing import origin, seconds, times
 from torch import Tensor, nn
 
 from wsolbook import results
@@ -120,15 +119,8 @@ def main(o: Options) -> None:
     about, started = results.provenance(o.device), time.perf_counter()
     contenders = Contenders(o)
     names = ("step", "convolutions", "targets", "one_target")
-    found: dict[str, list[float]] = {name: [] for name in names}
-    walls: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(o.rounds + 1):
-        for name in names:
-            before = time.process_time()
-            wall = seconds(getattr(contenders, name), o.device)
-            if turn:
-                found[name].append(wall if o.device == "cuda" else time.process_time() - before)
-                walls[name].append(wall)
+    found = times({name: getattr(contenders, name) for name in names}, o.rounds, o.device)
+    wall = min(seconds(contenders.one_target, o.device) for _ in range(o.rounds))
 
     def ratio(of: str, to: str) -> float:
         return median(a / b for a, b in zip(found[of], found[to], strict=True))
@@ -138,7 +130,7 @@ def main(o: Options) -> None:
         "step / convolutions": round(ratio("step", "convolutions"), 3),
         "targets / step": round(ratio("targets", "step"), 4),
         "ms of one target, 32 pictures": round(1000 * median(found["one_target"]), 1),
-        "ms on the clock": round(1000 * min(walls["one_target"]), 1),
+        "ms on the clock": round(1000 * wall, 1),
     }
     print(results.table(list(row), [list(row.values())]))
     if o.out is None:

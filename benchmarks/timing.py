@@ -1,4 +1,4 @@
-"""What benchmarks share: a clock for single functions, and what a stored result says of its origin."""
+"""What benchmarks share: contenders that take turns, and what a stored result says of its origin."""
 
 from __future__ import annotations
 
@@ -9,22 +9,51 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def milliseconds(
     contenders: dict[str, Callable[[], object]],
     rounds: int,
     of: Callable[[Sequence[float]], float] = statistics.median,
 ) -> dict[str, float]:
-    """Return the median time of each, or another choice, taking turns so that a busy moment hits all."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for work in contenders.values():
-        work()
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            start = time.thread_time()
-            work()
-            times[name].append(1000 * (time.thread_time() - start))
-    return {name: of(values) for name, values in times.items()}
+    """Return the median time of each on its thread, or another choice of its times."""
+    found = times(contenders, rounds, clock=time.thread_time)
+    return {name: 1000 * of(values) for name, values in found.items()}
+
+
+def times(
+    contenders: dict[str, Callable[[], object]],
+    rounds: int,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, list[float]]:
+    """Return the seconds of each in each round after a first one.
+
+    They take turns, so that a busy moment hits all, and another one begins each round.
+    """
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(rounds + 1):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            elapsed = seconds(contenders[name], device, clock)
+            if turn:
+                found[name].append(elapsed)
+    return found
+
+
+def seconds(
+    work: Callable[[], object], device: str = "cpu", clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Return how long some work takes by a clock; on a GPU by that of the wall, until it is done there."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        clock = time.perf_counter
+    start = clock()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return clock() - start
 
 
 def origin(started: float, about: Mapping[str, Any]) -> dict[str, Any]:
