@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from wsolbook.backbones import build
@@ -15,6 +17,16 @@ def test_moving_a_batch_keeps_everything_and_carries_no_supervision_of_its_own()
     assert len(moved) == 2
     assert moved.boxes is None
     assert moved.masks is None
+
+
+def test_what_a_moved_batch_says_is_read_where_nobody_waits():
+    batch = Batch(torch.zeros(2, 3, 4, 4), torch.eye(2), torch.arange(2))
+    moved = batch.to("meta")  # whose labels nobody can read
+    assert batch.host is batch
+    assert moved.host is batch
+    assert moved.to("meta").host is batch
+    assert moved.one_class().device.type == "meta"
+    assert replace(moved, labels=torch.ones(2, 2)).host.labels.tolist() == [[1, 1], [1, 1]]
 
 
 def test_maps_know_how_many_images_they_explain():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -31,6 +31,7 @@ class Batch:
     index: Int[Tensor, "n"]
     boxes: list[Num[Tensor, "_ 4"]] | None = None
     masks: UInt8[Tensor, "n h w"] | None = None
+    _host: Batch | None = field(default=None, init=False, repr=False, compare=False)  # `replace` forgets it
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,20 +52,31 @@ class Batch:
         Raises:
             ValueError: when an image has no class, or several; naming it.
         """
-        counts = self.labels.count_nonzero(1)
+        counts = self.host.labels.count_nonzero(1)
         for image, count in zip(self.index.tolist(), counts.tolist(), strict=True):
             if count != 1:
                 raise ValueError(f"image {image} has {count or 'no'} classes, the method takes one")
         return self.labels.argmax(1)
 
-    def to(self, device: torch.device | str) -> Batch:
+    @property
+    def host(self) -> Batch:
+        """The same batch on the processor: reading what it says there waits for no device."""
+        if self.labels.is_cpu:
+            return self
+        return self.to("cpu") if self._host is None else self._host
+
+    def to(
+        self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
+    ) -> Batch:
         """Return the same batch with images, labels and masks on `device`; boxes and index stay."""
-        return replace(
+        moved = replace(
             self,
-            images=self.images.to(device, non_blocking=True),
+            images=self.images.to(device, non_blocking=True, memory_format=memory_format),
             labels=self.labels.to(device, non_blocking=True),
             masks=self.masks.to(device, non_blocking=True) if self.masks is not None else None,
         )
+        object.__setattr__(moved, "_host", self if self.labels.is_cpu else self._host)
+        return moved
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ def test_a_cell_takes_its_most_frequent_label():
         [[0, 0, 255, 255], [3, 0, 255, 4], [2, 2, 255, 5], [3, 3, 255, 5]], dtype=torch.uint8
     )
     assert to_grid(labels[None], (2, 2))[0].tolist() == [[0, 255], [2, 5]]  # of equals, the smallest
+    assert torch.equal(to_grid(labels[None], (2, 2), (0, 2, 3, 4, 5, 255)), to_grid(labels[None], (2, 2)))
     assert to_grid(labels[None, :3, :3], (2, 2)).shape == (1, 2, 2)
 
 

@@ -159,10 +159,10 @@ class AffinityNet(Network):
         Raises:
             ValueError: when the batch has no label maps, or the grid is too small for a pair.
         """
-        if batch.masks is None:
+        if batch.masks is None or batch.host.masks is None:
             raise ValueError("AffinityNet learns from label maps; the batch has none")
         found = self._affinities(batch.images)
-        labels = to_grid(batch.masks, _size(found))
+        labels = to_grid(batch.masks, _size(found), batch.host.masks.unique().tolist())
         kinds = pair_labels(labels, self.settings["radius"], self.settings["border"])
         return pair_losses(found, *kinds)
 

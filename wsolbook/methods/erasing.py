@@ -136,7 +136,7 @@ class Erasing(Network):
         if done == len(self.classifiers):
             raise ValueError(f"all {done} rounds are trained")
         if done:
-            images = paint_over(self.looks(images, batch.labels, done)[-1])
+            images = paint_over(self.looks(images, batch.host.labels, done)[-1])
         classifier = self.classifier(done)
         found = classifier.classification(classifier(images), batch.labels)
         if self.training:
@@ -151,7 +151,7 @@ class Erasing(Network):
 
         What they find of all labels of a picture is painted over together (algorithm 1).
         """
-        image, classes = labels.nonzero(as_tuple=True)
+        image, classes = (each.to(images.device, non_blocking=True) for each in labels.nonzero(as_tuple=True))
         return self._looks(images, image, classes, int(self.kept) if rounds is None else rounds)
 
     def maps(

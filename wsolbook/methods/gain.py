@@ -184,8 +184,9 @@ class Gain(Classifier):
         Raises:
             ValueError: when an image of a softmax network has no label.
         """
-        if self.settings["loss"] == "softmax" and not bool(batch.labels.any(1).all()):
-            raise ValueError(f"image {int(batch.index[~batch.labels.any(1)][0])} has no label")
+        labels = batch.host.labels
+        if self.settings["loss"] == "softmax" and not bool(labels.any(1).all()):
+            raise ValueError(f"image {int(batch.index[~labels.any(1)][0])} has no label")
         extended = self.supervision.masks != 0
         mines = self.settings["alpha"] > 0 and not self._warms_up(len(batch))
         has_masks = extended and batch.masks is not None
@@ -193,7 +194,7 @@ class Gain(Classifier):
         terms = {"classification": zero, "mining": zero} | ({"pixels": zero} if extended else {})
         if not (mines or has_masks):
             return terms | super().loss(batch)
-        seen = self.attend(batch.images, batch.labels)
+        seen = self.attend(batch.images, labels)
         terms["classification"] = self.classification(seen.logits, batch.labels)
         share = 1 / (batch.labels.count_nonzero(1)[seen.image] * len(batch))
         if mines and len(seen.image):
@@ -209,11 +210,13 @@ class Gain(Classifier):
         how: Differentiable = True if self.settings["through_weights"] else "maps"
         with record(self, self.features, differentiable=how) as tape:
             logits = self(images)
+        labels = labels.cpu()
         most = int(labels.count_nonzero(1).max().clamp(min=1))
-        classes = labels.topk(most).indices
+        asked = labels.topk(most).indices
+        places = (asked, *labels.gather(1, asked).nonzero(as_tuple=True))
+        classes, image, place = (each.to(images.device, non_blocking=True) for each in places)
         weights = channel_weights(tape, logits, logits.gather(1, classes), classes)
         maps = weighted_sum(weights, tape.activation).relu()
-        image, place = labels.gather(1, classes).nonzero(as_tuple=True)
         maps = maps[image, place]
         contrast = maps.detach().amax((-2, -1))
         if self.settings["scale"] == "min-max":

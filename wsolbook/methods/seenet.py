@@ -180,7 +180,9 @@ class Seenet(Network):
         Raises:
             ValueError: when an image has no class; naming it.
         """
-        for image, count in zip(batch.index.tolist(), batch.labels.count_nonzero(1).tolist(), strict=True):
+        for image, count in zip(
+            batch.index.tolist(), batch.host.labels.count_nonzero(1).tolist(), strict=True
+        ):
             if count == 0:
                 raise ValueError(f"image {image} has no classes, the method takes one or several")
         seen = self._branches(batch.images, batch.labels)

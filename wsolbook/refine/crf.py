@@ -171,6 +171,6 @@ def _require_pictures(images: Tensor, maps: Tensor) -> None:
         )
     if not images.numel():
         raise ValueError(f"there is no pixel in pictures of shape {tuple(images.shape)}")
-    low, high = images.min().item(), images.max().item()
+    low, high = torch.stack(images.aminmax()).tolist()
     if not (0 <= low <= high <= 255) or (images.is_floating_point() and 0 < high <= 1):
         raise ValueError(f"colors must be in 0 to 255, got {low:.4g} to {high:.4g}")

@@ -101,9 +101,10 @@ def lattice(features: Float[Tensor, "p d"], group: Int[Tensor, " p"] | None = No
     # Places of the lattice are named by one integer that is linear in their first d coordinates, with room
     # for one step beyond on all sides: a step from one corner to another adds a constant to the name.
     low = origin.amin(1)[:d] - 2
-    span = ((origin.amax(1)[:d] - low + 3) * (d + 1)).tolist()
-    stride = [math.prod(span[:i]) for i in range(d + 1)]
-    groups = 1 if group is None else int(group.max()) + 1
+    spread = (origin.amax(1)[:d] - low + 3) * (d + 1)
+    last = low.new_zeros(1) if group is None else group.max()[None]
+    *span, last_group = torch.cat([spread, last]).tolist()  # at once, as reading waits for a device
+    stride, groups = [math.prod(span[:i]) for i in range(d + 1)], last_group + 1
     if stride[d] * groups >= 2**63:
         raise ValueError("features spread too far for a lattice: the widths of the kernel are too small")
 
@@ -171,8 +172,9 @@ def _neighbors(names: Int[Tensor, " v"], steps: list[int], dtype: torch.dtype) -
     for step in steps:
         ahead = torch.searchsorted(names, names + step).clamp(max=len(names) - 1)
         found = names[ahead] == names + step
-        behind, preceded = own.clone(), torch.zeros_like(found)
-        behind[ahead[found]], preceded[ahead[found]] = own[found], True
+        place = torch.where(found, ahead, len(names))  # one more, for those that nobody is ahead of
+        behind = torch.cat((own, own[:1])).scatter_(0, place, own)[:-1]
+        preceded = found.new_zeros(len(names) + 1).index_fill_(0, place, True)[:-1]
         near.append(torch.stack((own, ahead, behind), 1))
         kernel.append(torch.stack((torch.ones_like(found), found, preceded), 1).to(dtype))
         kernel[-1][:, 1:] /= 2

@@ -8,6 +8,7 @@ unknown what they do not agree on: the labels that teach AffinityNet. Ahn and Kw
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -165,14 +166,21 @@ def combine(low: UInt8[Tensor, "*s"], high: UInt8[Tensor, "*s"]) -> UInt8[Tensor
     return torch.where(high == 0, 0, torch.where(low == 0, IGNORE, low))
 
 
-def to_grid(labels: UInt8[Tensor, "n h w"], size: tuple[int, int]) -> UInt8[Tensor, "n u v"]:
+def to_grid(
+    labels: UInt8[Tensor, "n h w"], size: tuple[int, int], values: Iterable[int] | None = None
+) -> UInt8[Tensor, "n u v"]:
     """Return the most frequent label in each cell of a grid; of equally frequent ones, the smallest.
 
     PSA averages the probabilities of the CRF in a cell, which are nearly all 0 or 1, to the same effect.
+
+    Args:
+        labels: label maps.
+        size: height and width of the grid.
+        values: the labels that there are, ascending; None looks, and waits where a device has the maps.
     """
     found = labels.new_full((len(labels), *size), IGNORE)
     best = torch.zeros(found.shape, device=labels.device)
-    for value in labels.unique().tolist():
+    for value in labels.unique().tolist() if values is None else values:
         share = adaptive_avg_pool2d((labels == value).float()[:, None], size)[:, 0]
         found = torch.where(share > best, value, found)
         best = torch.maximum(best, share)

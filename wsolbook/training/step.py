@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from dataclasses import replace
 from operator import mul
 from typing import Any
 
@@ -134,10 +133,8 @@ class Stepper:
         return {name: sum(map(mul, shares, column)) for name, column in columns}
 
     def _on_device(self, batch: Batch) -> Batch:
-        batch = batch.to(self.accelerator.device)
-        if not self.config.channels_last:
-            return batch
-        return replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
+        layout = torch.channels_last if self.config.channels_last else torch.preserve_format
+        return batch.to(self.accelerator.device, layout)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on, besides its number."""
