@@ -96,8 +96,8 @@ ACOL: dict[str, Acol] = {
     ),
     "acol-ilsvrc": ON_ILSVRC,
     # Start, pictures and steps of cam-cub10; heads as narrow as two cores need them. New layers learn as
-    # slowly as the others: at ten times their rate, CAM's, the loss rose to that of guessing between steps
-    # 30 and 60 with seeds 0, 1 and 2, and seed 1 did not recover (top-1 79.8, 42.4 and 82.3).
+    # slowly as the others: at ten times their rate, as CAM has it, the loss rose to guessing between steps
+    # 30 and 60 with seeds 1 and 2, and seed 1 did not recover (top-1 79.8, 42.4 and 82.3).
     "acol-cub10": like(
         Acol,
         CAM["cam-cub10"],
