@@ -61,8 +61,8 @@ def check_close(
     Raises:
         AssertionError: naming claim and largest difference, when they do not, or their shapes differ.
     """
-    a = torch.as_tensor(actual).detach().double().cpu()
-    b = torch.as_tensor(expected).detach().double().cpu()
+    a = torch.as_tensor(actual).detach().cpu().double()
+    b = torch.as_tensor(expected).detach().cpu().double()
     if a.shape != b.shape:
         raise AssertionError(f"{claim}: shapes differ, {tuple(a.shape)} and {tuple(b.shape)}")
     scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0

@@ -73,6 +73,13 @@ def _main(arguments: list[str]) -> int:
         remedy = "; make room, and run the same command again" * full
         print(f"wsolbook: {error or 'not enough memory'}{remedy}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        from wsolbook.memory import out_of_memory
+
+        if os.environ.get("WSOLBOOK_DEBUG") or not out_of_memory(error):
+            raise
+        print(f"wsolbook: not enough memory: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -129,6 +129,7 @@ def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int |
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  libraries that still read the global state
     torch.manual_seed(seed)
+    repeatable_products()
     _quiet = chosen == "book"
     if chosen == "book":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
@@ -153,6 +154,11 @@ def best_device() -> torch.device:
     if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device("cpu")
+
+
+def repeatable_products() -> None:
+    """Let cuBLAS add up in one order where that is asked for later; it has to know as it starts."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def device_named(name: str) -> torch.device:

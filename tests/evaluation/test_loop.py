@@ -55,6 +55,21 @@ def test_perfect_maps_score_100_and_the_center_does_not():
     assert measure(Perfect(), batch_size=1) == found
 
 
+def test_what_does_not_fit_into_memory_is_asked_in_halves():
+    class Greedy(Perfect):
+        seen = 0
+
+        def __call__(self, images):
+            self.seen = max(self.seen, len(images))
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(images)
+
+    greedy = Greedy()
+    assert measure(greedy) == measure(Perfect())
+    assert greedy.seen == 2
+
+
 def test_perfect_seeds_score_100():
     (seeds,) = evaluate(FromNetwork(Perfect()), Drawn(), [Seeds(2)], batch_size=1)
     best = seeds.total.compute()

@@ -16,6 +16,7 @@ from wsolbook.evaluation.classes import read_pairs
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import read_json, write_json
+from wsolbook.memory import within_memory
 from wsolbook.training.config import ConfigError, plain
 from wsolbook.types import Localizer, Samples
 
@@ -106,7 +107,7 @@ def write(
     keys = [(None, tuple(todo[i : i + size])) for i in range(0, len(todo), size)]
     with tqdm(total=len(todo), desc="maps", unit=" pictures", disable=None) as bar:
         for batch in load(data, keys, options.workers):
-            for place, said in zip(batch.index.tolist(), source(batch), strict=True):
+            for place, said in zip(batch.index.tolist(), within_memory(source, batch), strict=True):
                 write_maps(options.out, names[place], said.values, said.classes, options.dtype)
             bar.update(len(batch))
     return len(todo)

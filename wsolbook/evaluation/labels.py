@@ -16,6 +16,7 @@ from wsolbook.data.transforms import to_bytes
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.sources import FromNetwork, Source, device_of
 from wsolbook.maps import resize
+from wsolbook.memory import within_memory
 from wsolbook.methods.affinity import AffinityNet
 from wsolbook.refine.crf import Constants
 from wsolbook.refine.pseudo_labels import write_labels
@@ -133,7 +134,7 @@ def write_label_maps(
     with tqdm(total=len(todo), desc="labels", unit=" pictures", disable=None) as bar:
         for batch in load(data, keys, workers):
             seen = replace(batch, masks=None, boxes=None)  # labels are made without the truth
-            for place, said in zip(batch.index.tolist(), source(seen), strict=True):
+            for place, said in zip(batch.index.tolist(), within_memory(source, seen), strict=True):
                 write_labels(files[place], said.values[0].to(torch.uint8))
             bar.update(len(batch))
     return len(todo)

@@ -18,6 +18,7 @@ from wsolbook.evaluation.bootstrap import PerImage
 from wsolbook.evaluation.picture import Prediction, Truth, truths
 from wsolbook.evaluation.sources import Source
 from wsolbook.evaluation.tasks import Task
+from wsolbook.memory import within_memory
 from wsolbook.metrics.counts import Counts
 from wsolbook.profiles import progress
 from wsolbook.types import Samples
@@ -76,7 +77,7 @@ def evaluate(
         source: gives the maps of a batch: `FromNetwork`, `FromFolder`.
         data: evaluation view; at its own size (`task.view`) in batches of one.
         tasks: what to count.
-        batch_size: pictures at once.
+        batch_size: pictures at once; fewer where memory does not hold them.
         workers: processes that read ahead.
         keep: also keep the counts of each image, for a paired bootstrap.
 
@@ -92,7 +93,7 @@ def evaluate(
     batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for batch in progress(batches, "evaluating", -(-len(data) // (batch_size * world))):
-            pictures = list(zip(truths(data, batch), source(batch), strict=True))
+            pictures = list(zip(truths(data, batch), within_memory(source, batch), strict=True))
             for tally in tallies:
                 tally.add(list(pool.map(lambda seen, task=tally.task: _counted(task, *seen), pictures)))
     for tally in tallies:

@@ -109,7 +109,8 @@ def _power(
     """
     # T x as x and its change: 256 roundings of probabilities near 1 would add up where cells hardly move.
     others = probabilities[:, 1:]
-    leaving = others.sum(1, keepdim=True, dtype=torch.float64).to(others)
+    wide = torch.float32 if others.device.type == "mps" else torch.float64  # which Apple's devices lack
+    leaving = others.sum(1, keepdim=True, dtype=wide).to(others)
     change = torch.cat((-leaving, others), 1)
 
     def step(x: Tensor) -> Tensor:

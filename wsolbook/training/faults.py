@@ -1,9 +1,7 @@
-"""What can stop a training: a loss, the memory, a signal; and what is put back after it."""
+"""What can stop a training: a loss, a signal; and what is put back after it."""
 
 from __future__ import annotations
 
-import gc
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,11 +10,8 @@ from types import FrameType
 
 import torch
 
-# How the libraries below torch say so: the machine, cuBLAS, cuDNN, Apple's devices.
-NO_MEMORY = (
-    "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "MPS backend out of memory",
-)  # fmt: skip
+from wsolbook.profiles import repeatable_products
+
 EXIT_STOPPED = 75  # "try again later" of sysexits.h: saved, and to be continued with --resume auto
 
 
@@ -32,18 +27,6 @@ class NonFiniteLossError(ArithmeticError, ValueError):
         values = ", ".join(f"{name} = {value:g}" for name, value in terms.items())
         super().__init__(f"the loss is not finite at step {step} ({values}); samples of its batch: {samples}")
         self.step, self.samples = step, samples
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error means that a device, or the machine, ran out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)
-
-
-def free_memory() -> None:
-    """Give the memory of a failed step back before it is tried again."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class Stopped(Exception):
@@ -86,7 +69,7 @@ def kept_random_state(deterministic: bool) -> Iterator[None]:
         if not deterministic:
             yield
             return
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        repeatable_products()
         before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         torch.use_deterministic_algorithms(True, warn_only=True)

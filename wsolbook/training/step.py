@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 
 from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up, launched, own_device
+from wsolbook.memory import free_memory, out_of_memory
 from wsolbook.training import faults
 from wsolbook.training.config import ConfigError, TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
@@ -106,10 +107,10 @@ class Stepper:
                 return self._gradients(batch, step, everyone)
             except RuntimeError as error:
                 # One process cannot repeat a step while the others wait for its gradients.
-                if not faults.out_of_memory(error) or size == 1 or self.world > 1:
+                if not out_of_memory(error) or size == 1 or self.world > 1:
                     raise
             self.micro_batch = math.ceil(size / 2)
-            faults.free_memory()
+            free_memory()
 
     def _gradients(self, batch: Batch, step: int, everyone: int) -> dict[str, float]:
         """Accumulate the gradient of everyone's mean loss; return this process's share of each term."""
