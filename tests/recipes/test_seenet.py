@@ -86,9 +86,10 @@ def test_the_settings_of_the_paper():
 def test_pictures_start_and_budget_are_those_of_cam(data):
     ours, cam = SEENET[f"seenet-{data}"], CAM[f"cam-{data}"]
     for field in (
-        "backbone", "weights", "frozen", "frozen_norms", "epochs", "batch_size", "output_stride", "optim",
+        "backbone", "weights", "frozen", "frozen_norms", "epochs", "batch_size", "output_stride",
     ):  # fmt: skip
         assert getattr(ours, field) == getattr(cam, field), field
+    assert replace(ours.optim, new_layers=10.0) == cam.optim
     assert replace(ours.data, saliency=None) == cam.data
 
 
