@@ -58,6 +58,15 @@ class Batch:
                 raise ValueError(f"image {image} has {count or 'no'} classes, the method takes one")
         return self.labels.argmax(1)
 
+    def pin_memory(self) -> Batch:
+        """Return the same batch where a device can read it while the processor goes on."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            labels=self.labels.pin_memory(),
+            masks=self.masks.pin_memory() if self.masks is not None else None,
+        )
+
     @property
     def host(self) -> Batch:
         """The same batch on the processor: reading what it says there waits for no device."""

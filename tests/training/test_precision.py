@@ -6,9 +6,9 @@ import pytest
 import torch
 from toys import ToyNet, ToySamples
 
+from wsolbook.precision import fastest, products
 from wsolbook.training import TrainConfig, train
 from wsolbook.training.faults import kept_random_state
-from wsolbook.training.precision import fastest, products
 
 
 def flags() -> tuple[bool, bool]:

@@ -15,8 +15,8 @@ import torch
 from packaging.requirements import Requirement
 
 from wsolbook import __version__
+from wsolbook.precision import fastest
 from wsolbook.profiles import best_device
-from wsolbook.training.precision import fastest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 REAL = {  # what a folder of real pictures and weights may hold: path, what it is for

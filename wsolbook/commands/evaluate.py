@@ -14,6 +14,7 @@ from wsolbook.evaluation.report import Report, Result, markdown, write
 from wsolbook.evaluation.saved import file_names, find_file
 from wsolbook.evaluation.sources import Center, FromFolder, FromNetwork, Source
 from wsolbook.evaluation.tasks import Boxes, Curve, LabelMaps, Localization, Pixels, Seeds, Task
+from wsolbook.precision import Precision
 from wsolbook.training.config import plain
 from wsolbook.types import Samples
 
@@ -36,6 +37,7 @@ class Evaluate(SamplesOptions):
         against: folders of other runs on the same pictures, each with a paired bootstrap interval.
         few: folder of maps of a small labeled split; thresholds chosen there give one more row.
         few_split: which list that is.
+        precision: number format of the network with `weights`, as for training.
         contours: `largest` gives MaxBoxAcc, the first version.
         thresholds: length of the grid of box and pixel metrics.
         share: of the maximum, above which the metric loc boxes the largest region.
@@ -51,6 +53,7 @@ class Evaluate(SamplesOptions):
     against: tuple[Path, ...] = ()
     few: Path | None = None
     few_split: str = "train"
+    precision: Precision = "fp32"
     contours: Literal["all", "largest"] = "all"
     thresholds: int = 1000
     share: float = 0.2
@@ -100,7 +103,8 @@ def run(options: Evaluate, main: Path) -> tuple[Report, dict[str, Curve]]:
         source = FromFolder(main, names)
     else:
         model, order = options.network(samples, options.model, options.weights)
-        source = FromNetwork(model, TASKS[options.metric].guesses, name=str(options.weights), order=order)
+        guesses, name = TASKS[options.metric].guesses, str(options.weights)
+        source = FromNetwork(model, guesses, name=name, order=order, precision=options.precision)
     files = names[:1] if options.metric == "miou" and options.weights is None else []
     task = options.task(len(samples.classes), any(find_file(main, n).suffix == ".png" for n in files))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +15,12 @@ from wsolbook.commands.samples import SamplesOptions
 from wsolbook.data.sampling import load
 from wsolbook.distributed import launched
 from wsolbook.evaluation.classes import read_pairs
+from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
 from wsolbook.files import read_json, write_json
 from wsolbook.memory import within_memory
+from wsolbook.precision import Precision
 from wsolbook.training.config import ConfigError, plain
 from wsolbook.types import Localizer, Samples
 
@@ -39,6 +43,7 @@ class WriteMaps(SamplesOptions):
         scales: factors of the size; the maps are averaged over them.
         flip: also average over mirrored pictures.
         dtype: float16 keeps raw maps; uint8 scales each by min-max to 0 to 255.
+        precision: number format of the network, as for training.
         batch_size: pictures at once; 1 where they are left as they are.
         workers: processes that read ahead.
         shard: part and number of parts, as 3/8; by default what the launcher says.
@@ -53,6 +58,7 @@ class WriteMaps(SamplesOptions):
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     dtype: Literal["float16", "uint8"] = "float16"
+    precision: Precision = "fp32"
     batch_size: int = 32
     workers: int = 0
     shard: str = ""
@@ -99,17 +105,26 @@ def write(
     claim(options, options.out, "maps", options.weights)
     best = options.classes == "top"
     source = FromNetwork(
-        model, options.top if best else 0, not best, scales=options.scales, flip=options.flip, order=order
-    )
+        model, options.top if best else 0, not best, scales=options.scales, flip=options.flip, order=order,
+        precision=options.precision,
+    )  # fmt: skip
     names = file_names(data)
     todo = [i for i in range(part, len(data), parts) if not (options.out / f"{names[i]}.npz").is_file()]
     size = options.at_once(options.batch_size, "warp" if options.size else "original")
     keys = [(None, tuple(todo[i : i + size])) for i in range(0, len(todo), size)]
-    with tqdm(total=len(todo), desc="maps", unit=" pictures", disable=None) as bar:
+
+    def save(place: int, said: Prediction) -> None:
+        write_maps(options.out, names[place], said.values, said.classes, options.dtype)
+
+    saving: Iterator[None] = iter(())  # the batch before, while the network looks at the next
+    bar = tqdm(total=len(todo), desc="maps", unit=" pictures", disable=None)
+    with bar, ThreadPoolExecutor() as pool:
         for batch in load(data, keys, options.workers):
-            for place, said in zip(batch.index.tolist(), within_memory(source, batch), strict=True):
-                write_maps(options.out, names[place], said.values, said.classes, options.dtype)
+            found = within_memory(source, batch)
+            list(saving)
+            saving = pool.map(save, batch.index.tolist(), found)
             bar.update(len(batch))
+        list(saving)
     return len(todo)
 
 

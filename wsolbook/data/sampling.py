@@ -58,6 +58,7 @@ def training_batches(
     world: int = 1,
     workers: int = 0,
     masks: Container[int] = (),
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Yield this process's share of the batch of every step in `steps`.
 
@@ -73,6 +74,7 @@ def training_batches(
         world: number of processes.
         workers: processes that read ahead; 0 reads in this one. The batches do not depend on it.
         masks: the samples that come with their mask (see `with_masks`).
+        pin: whether to put them where a CUDA device reads them without the processor.
 
     Raises:
         ValueError: on an empty data set.
@@ -86,7 +88,7 @@ def training_batches(
             epoch, index = batch_index(n, batch_size, seed, step)
             yield epoch, index[rank::world] or index[:1]
 
-    yield from load(data, keys(), workers, masks)
+    yield from load(data, keys(), workers, masks, pin)
 
 
 def evaluation_batches(
@@ -114,10 +116,16 @@ class _View(Dataset[Batch]):
         return self.data.batch(index, epoch, self.masks) if self.masks else self.data.batch(index, epoch)
 
 
-def load(data: Samples, keys: Iterable[Key], workers: int = 0, masks: Container[int] = ()) -> Iterator[Batch]:
+def load(
+    data: Samples, keys: Iterable[Key], workers: int = 0, masks: Container[int] = (), pin: bool = False
+) -> Iterator[Batch]:
     """Yield batches by (epoch, indices) in their order, read here or ahead in `workers` other processes."""
     view = _View(data, masks)
     if workers == 0:
-        return map(view.__getitem__, keys)
+        return (view[key].pin_memory() if pin else view[key] for key in keys)
     private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream
-    return iter(DataLoader(view, batch_size=None, sampler=keys, num_workers=workers, generator=private))
+    return iter(
+        DataLoader(
+            view, batch_size=None, sampler=keys, num_workers=workers, generator=private, pin_memory=pin
+        )
+    )

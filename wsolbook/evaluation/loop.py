@@ -6,8 +6,9 @@ counted by one of them, and all get the same numbers as one alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -92,14 +93,22 @@ def evaluate(
     rank, world = rank_and_world()
     batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        counting: list[Iterator[Any]] = []  # of the batch before, while the network looks at the next
         for batch in progress(batches, "evaluating", -(-len(data) // (batch_size * world))):
             pictures = list(zip(truths(data, batch), within_memory(source, batch), strict=True))
-            for tally in tallies:
-                tally.add(list(pool.map(lambda seen, task=tally.task: _counted(task, *seen), pictures)))
+            _add(tallies, counting)
+            each = list(zip(*pictures, strict=True))
+            counting = [pool.map(partial(_counted, tally.task), *each) for tally in tallies]
+        _add(tallies, counting)
     for tally in tallies:
         tally.over_processes(len(data.classes))
         tally.total.require_images()
     return tallies
+
+
+def _add(tallies: list[Tally[Any]], counting: list[Iterator[Any]]) -> None:
+    for tally, counted in zip(tallies, counting, strict=False):  # of no batch nothing is counted yet
+        tally.add(list(counted))
 
 
 def _counted(task: Task[M], truth: Truth, said: Prediction) -> list[tuple[int | None, M]]:

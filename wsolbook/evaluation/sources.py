@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from wsolbook.backbones import Trunk
+from wsolbook.cam.network import alone
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import find_file, read_maps
 from wsolbook.maps import multi_scale
+from wsolbook.precision import Precision, computing
 from wsolbook.types import Batch, Localizer
 
 Source = Callable[[Batch], list[Prediction]]
@@ -33,6 +37,7 @@ class FromNetwork:
         name: for messages.
         order: the network's number of each class, where the data set numbers them otherwise (see
             `wsolbook.evaluation.classes.match_classes`); predictions carry the data set's numbers.
+        precision: number format of the network, as in `wsolbook.training.TrainConfig`.
     """
 
     model: Localizer | nn.Module
@@ -43,11 +48,16 @@ class FromNetwork:
     flip: bool = False
     name: str = "the network"
     order: tuple[int, ...] | None = None
+    precision: Precision = "fp32"
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return what the network says about each picture."""
-        images = batch.images.to(device_of(self.model))
+        device = device_of(self.model)
+        with computing(self.precision, device), looking_once(self.model):
+            return self._look(batch, batch.images.to(device, non_blocking=True))
+
+    def _look(self, batch: Batch, images: Float[Tensor, "n 3 h w"]) -> list[Prediction]:
         logits = self.model(images).float().cpu() if self.guesses or self.logits else None
         if self.order is not None and logits is not None:
             logits = logits[:, self.order]
@@ -83,6 +93,40 @@ class FromNetwork:
         if self.scales == (1.0,) and not self.flip:
             return own(images)
         return multi_scale(own, images, self.scales, self.flip)
+
+
+@contextmanager
+def looking_once(network: Localizer | nn.Module) -> Iterator[None]:
+    """Let each trunk of a network answer from memory, inside the block, when it is shown a tensor again.
+
+    Logits and maps then take one pass. What needs a graph is computed anew.
+    """
+    if not isinstance(network, nn.Module):
+        yield
+        return
+    with alone(network), ExitStack() as stack:
+        for trunk in network.modules():
+            if isinstance(trunk, Trunk):
+                stack.enter_context(_remembering(trunk))
+        yield
+
+
+@contextmanager
+def _remembering(trunk: Trunk) -> Iterator[None]:
+    compute, last = trunk.forward, list[Tensor]()
+
+    def forward(images: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or trunk.training:
+            return compute(images)
+        if not last or last[0] is not images:
+            last[:] = images, compute(images)
+        return last[1]
+
+    trunk.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        del trunk.__dict__["forward"]
 
 
 class FromFolder:

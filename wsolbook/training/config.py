@@ -15,9 +15,9 @@ from typing import Any, Literal
 import torch
 
 from wsolbook.data.sampling import steps_per_epoch
+from wsolbook.precision import Precision
 from wsolbook.profiles import SEEDS
 from wsolbook.training.optim import Optim
-from wsolbook.training.precision import Precision
 from wsolbook.training.schedule import Schedule
 
 # What may differ between a run and its continuation without changing a single weight.

@@ -18,6 +18,7 @@ from wsolbook.data.made import require_declared
 from wsolbook.data.sampling import batch_index, steps_per_epoch, training_batches, with_masks
 from wsolbook.distributed import share_buffers
 from wsolbook.files import decoding
+from wsolbook.precision import products
 from wsolbook.profiles import progress
 from wsolbook.results import provenance
 from wsolbook.training import faults
@@ -31,7 +32,6 @@ from wsolbook.training.checkpoint import (
     save_checkpoint,
 )
 from wsolbook.training.config import ConfigError, TrainConfig, differences, digest, plain
-from wsolbook.training.precision import products
 from wsolbook.training.run import History, Run, write_pictures
 from wsolbook.training.schedule import factor
 from wsolbook.training.step import Stepper, build_accelerator
@@ -155,7 +155,7 @@ class _Training:
         rank, world = self.stepper.rank, self.stepper.world
         batches = training_batches(
             self.data, config.batch_size, steps=steps, seed=config.seed, rank=rank, world=world,
-            workers=config.workers, masks=self.masks,
+            workers=config.workers, masks=self.masks, pin=self.accelerator.device.type == "cuda",
         )  # fmt: skip
         self._log("start", step=steps.start, of=steps.stop, passed_over=self.passed_over)
         self.model.train()

@@ -8,17 +8,17 @@ from operator import mul
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 
 from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up, launched, own_device
 from wsolbook.memory import free_memory, out_of_memory
+from wsolbook.precision import fastest
 from wsolbook.training import faults
 from wsolbook.training.config import ConfigError, TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
-from wsolbook.training.precision import fastest
 from wsolbook.types import Batch, Trainable
 
 
@@ -34,7 +34,10 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     precision = fastest(device) if config.precision == "auto" else config.precision
     # Told nothing, accelerate takes a process without an accelerator to be alone.
     accelerator = Accelerator(
-        mixed_precision="no" if precision in ("fp32", "tf32") else precision, cpu=device.type == "cpu"
+        mixed_precision="no" if precision in ("fp32", "tf32") else precision,
+        cpu=device.type == "cpu",
+        # Gradients lie where they are exchanged, once and not twice.
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     joined, started = accelerator.num_processes, launched()[1]
     if joined != started:
