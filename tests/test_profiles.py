@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -35,6 +37,21 @@ def test_full_is_larger_and_has_three_seeds_on_the_best_device(monkeypatch):
     assert many > few
     real = setup("real")
     assert (real.size, real.backbone, real.seeds, real.device) == (64, "tiny", (0,), gpu)
+
+
+def test_the_first_cell_says_where_it_runs_and_how_long(monkeypatch, capsys):
+    setup()
+    assert capsys.readouterr().out == ""  # what a notebook stores is the same everywhere
+    monkeypatch.setattr(profiles, "best_device", lambda: torch.device("mps"))
+    setup("full")
+    said = capsys.readouterr().out
+    assert "profile full on mps" in said
+    assert "times 12 and more" in said
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    setup()
+    said = capsys.readouterr().out
+    assert said.startswith("wsolbook: profile book on cpu; a chapter takes a minute on two cores")
+    assert "WSOLBOOK_PROFILE=full would use mps" in said
 
 
 def test_a_training_gets_device_seed_and_steps(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -137,7 +138,7 @@ def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int |
 
     use_style()
     full = chosen == "full"
-    return Setup(
+    here = Setup(
         profile=chosen,
         seed=seed,
         device=torch.device("cpu") if chosen == "book" else best_device(),
@@ -147,6 +148,23 @@ def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int |
         seeds=tuple(range(seed, seed + (3 if full else 1))),
         steps=_number("WSOLBOOK_STEPS"),
     )
+    if not _quiet or "google.colab" in sys.modules:  # whose output is not stored
+        print(_what_to_expect(here))
+    return here
+
+
+def _what_to_expect(here: Setup) -> str:
+    """Say where a chapter will run and how long it takes."""
+    more = {
+        "book": "",
+        "real": ", and as long as the recipes train whose results it shows",
+        "full": f", times {len(here.seeds) * (here.size // 64) ** 2} and more there; a GPU is meant for it",
+    }[here.profile]
+    card = here.device.type == "cuda" and torch.cuda.is_available()
+    name = torch.cuda.get_device_name(here.device) if card else here.device.type
+    better = best_device().type
+    hint = f"; WSOLBOOK_PROFILE=full would use {better}" if better != here.device.type else ""
+    return f"wsolbook: profile {here.profile} on {name}; a chapter takes a minute on two cores{more}{hint}"
 
 
 def best_device() -> torch.device:

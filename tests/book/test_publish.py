@@ -11,6 +11,8 @@ import pytest
 import yaml
 from chapters import ROOT, contents, find_twins, read_twin
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 import wsolbook
 
@@ -89,6 +91,29 @@ def test_colab_cell_installs_the_package_and_small_requirements():
     assert package == f"RUN install --quiet --no-deps git+{URL}"
     assert not line.startswith("RUN")
     assert not {publish.name_of(r) for r in small.split()[3:]} & publish.COLAB_SHIPS
+
+
+# Colab's image of August 2026, on Python 3.13.
+COLAB = {
+    "accelerate": "1.14.0", "anywidget": "0.9.21", "docstring-parser": "0.18.0", "filelock": "3.32.3",
+    "ipywidgets": "7.7.1", "jinja2": "3.1.6", "matplotlib": "3.10.0", "numba": "0.61.2", "numpy": "2.1.3",
+    "packaging": "26.3", "pillow": "11.3.0", "psygnal": "0.15.1", "safetensors": "0.8.0",
+    "torch": "2.11.0+cu128", "torchvision": "0.26.0+cu128", "tqdm": "4.67.3", "typeguard": "4.6.0",
+    "typing-extensions": "4.16.0",
+}  # fmt: skip
+
+
+def test_what_colab_ships_is_new_enough_for_the_package_and_for_what_is_installed_beside_it():
+    assert COLAB.keys() >= publish.COLAB_SHIPS
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.13")
+    beside = [Requirement(r).name for r in publish.colab_requirements(PROJECT)]
+    wanted = [*PROJECT["dependencies"], *(r for name in beside for r in metadata.requires(name) or [])]
+    there = {"extra": "", "python_version": "3.13", "python_full_version": "3.13.0"}
+    asked = [r for r in map(Requirement, wanted) if r.marker is None or r.marker.evaluate(there)]
+    shipped = [(canonicalize_name(r.name), r.specifier) for r in asked if canonicalize_name(r.name) in COLAB]
+    assert {"torch", "numpy", "typing-extensions", "ipywidgets"} <= {name for name, _ in shipped}
+    old = [(name, str(versions)) for name, versions in shipped if not versions.contains(COLAB[name])]
+    assert old == []
 
 
 def test_what_colab_installs_pulls_in_nothing_that_colab_ships():
