@@ -104,7 +104,7 @@ check-browser: build ## every page in Chromium, light and dark
 build: $(BOOK)
 	$(HEAD) "jupyter-book: warnings are errors"
 	@$(BIN)/python scripts/vendor.py
-	@$(BIN)/python scripts/laboratory_page.py
+	@$(BIN)/python scripts/pages.py
 	@$(BIN)/jupyter-book build . --all -W -n --keep-going -q
 	@$(BIN)/python scripts/site_files.py
 

@@ -54,7 +54,7 @@ REPORT = """
   const formula = "mjx-container[display=true]";
   const words = ".bd-article :is(p, li, td, th, h1, h2, h3, pre, pre span)";
   const wide = (e) => e.scrollWidth > e.clientWidth + 1;
-  const scrolled = all(`.bd-article :is(pre, table, ${formula})`).filter(wide);
+  const scrolled = all(`.bd-article :is(pre, table, .wb-wide, ${formula})`).filter(wide);
   return {
     theme: document.documentElement.dataset.theme ?? null,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,

@@ -1,13 +1,10 @@
-"""Write the figure of the page book/laboratory, which is made when the book is built and not kept in git."""
+"""The figure of the page book/laboratory, which is made when the book is built and not kept in git."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from wsolbook.data.critters import Scene, scenes
 from wsolbook.show.laboratory import laboratory
 
-TARGET = Path(__file__).resolve().parents[1] / "_build" / "laboratory.html"
 # Titles of the scenes to start from: a species and a landscape to look for among near animals.
 STARTS = {
     "fox": ("fox", "meadow"),
@@ -28,11 +25,6 @@ def starts() -> dict[str, Scene]:
     }
 
 
-def main() -> None:
-    """Write the figure."""
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(laboratory(starts(), NETWORKS).html(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def figure() -> str:
+    """Return the figure."""
+    return laboratory(starts(), NETWORKS).html()
