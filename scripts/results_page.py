@@ -116,28 +116,33 @@ def head(name: str, kind: str) -> str:
     return f'<th scope="col" class="{kind}"><button type="button">{words}</button></th>'
 
 
+def label(name: str) -> str:
+    """Return the name of a recipe's method as the book writes it."""
+    return LABELS.get(RECIPES[name].method if name in RECIPES else name.split("-")[0], name)
+
+
 def recipe_rows(record: Record, metrics: Sequence[str]) -> Iterator[str]:
     """Yield the row of a recipe, with leads over the center, and of its columns, with leads over it."""
     name = record["name"]
-    method = LABELS.get(RECIPES[name].method if name in RECIPES else name.split("-")[0], name)
+    method = label(name)
     seeds = len(record["provenance"]["seeds"])
     count = f"{seeds} seed{'s' * (seeds > 1)}"
     own = origin(record["provenance"], f"results/{name}.json", f"{count}, where from")
     yield row(method, name, own, record["metrics"], record.get("over_center", {}), "center", metrics)
     for column, found in record.get("columns", {}).items():
-        label = column if "method" in found["changed"] else f"{method}: {column}"
+        words = column if "method" in found["changed"] else f"{method}: {column}"
         changed = ", ".join(f"{key} = {value}" for key, value in found["changed"].items())
         note = details(
             f"{count}, what differs", f"<p>From <code>{escape(name)}</code>: {escape(changed)}.</p>"
         )
-        yield row(label, name, note, found["metrics"], found.get("lead", {}), method, metrics)
+        yield row(words, name, note, found["metrics"], found.get("lead", {}), method, metrics)
 
 
 def row(
-    label: str, recipe: str, note: str, values: Record, leads: Record, over: str, metrics: Sequence[str]
+    words: str, recipe: str, note: str, values: Record, leads: Record, over: str, metrics: Sequence[str]
 ) -> str:
     """Return a row: mean and spread over seeds, and below them the intervals of the lead."""
-    name = f"<b>{escape(label)}</b><br><code>{escape(recipe)}</code>{note}"
+    name = f"<b>{escape(words)}</b><br><code>{escape(recipe)}</code>{note}"
     below = {metric: f"<br>{interval(ends, over)}" for metric, ends in leads.items()}
     return f'<tr><th scope="row">{name}</th>{cells(values, metrics, below)}</tr>\n'
 
