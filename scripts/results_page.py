@@ -169,7 +169,7 @@ def interval(ends: Sequence[Sequence[float]], over: str) -> str:
     elif max(high for _, high in ends) < 0:
         sign, words = "▼", f"below {over} in every seed"
     mark = f'<span role="img" aria-label="{escape(words)}" title="{escape(words)}">{sign}</span>'
-    return f'<span class="wb-lead">{mark} {low:+.1f} <span>to {high:+.1f}</span></span>'
+    return f'<span class="wb-lead"><span>{mark} {low:+.1f}</span> <span>to {high:+.1f}</span></span>'
 
 
 def center_row(group: Sequence[Record], metrics: Sequence[str]) -> str:
