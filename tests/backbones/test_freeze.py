@@ -8,7 +8,7 @@ import torch
 from nets import lively, pictures
 
 from wsolbook.backbones import build, build_trunk
-from wsolbook.backbones.freeze import freeze_layers, freeze_norms, keep_statistics
+from wsolbook.backbones.freeze import freeze_layers, freeze_norms, keep_statistics, share_statistics
 
 
 def test_frozen_layers_and_norms_stay_as_they_are():
@@ -80,3 +80,16 @@ def test_a_pass_that_stores_nothing():
         assert not any(layer.training for layer in net.modules())
         assert all(map(torch.equal, stored, net.buffers()))
         assert not torch.equal(by_batch, by_stored)
+
+
+def test_norms_that_learn_are_shared_and_frozen_ones_stay():
+    learns, frozen = torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2)
+    freeze_norms(frozen)
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), learns, torch.nn.Sequential(frozen))
+    before = net.state_dict()
+    share_statistics(net)
+    assert isinstance(net[1], torch.nn.SyncBatchNorm)
+    assert net[1].weight is learns.weight
+    assert net[2][0] is frozen
+    assert net.state_dict().keys() == before.keys()
+    assert all(torch.equal(a, before[name]) for name, a in net.state_dict().items())

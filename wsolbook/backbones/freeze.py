@@ -48,6 +48,17 @@ def keep_statistics(model: nn.Module, by: Statistics = "batch") -> AbstractConte
     return _norms([(layer, layer.training and by == "batch") for layer in layers])
 
 
+def share_statistics(model: nn.Module) -> None:
+    """Let batch normalization that learns see the pictures of all processes at once; what is frozen stays so.
+
+    torch's own conversion of a whole network would lose the freezing. It works on CUDA devices alone.
+    """
+    for parent in [*model.modules()]:
+        for name, layer in [*parent.named_children()]:
+            if isinstance(layer, _BatchNorm) and _stay not in layer._forward_pre_hooks.values():
+                setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(layer))
+
+
 @contextmanager
 def _norms(modes: Sequence[tuple[_BatchNorm, bool]]) -> Iterator[None]:
     """Put each layer into its mode inside the block; what it then stores goes into copies."""

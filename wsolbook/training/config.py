@@ -54,6 +54,7 @@ class TrainConfig:
         precision: number format of forward and backward passes; weights stay in fp32. `"tf32"` lets cards
             round the products of fp32; `"auto"` is the half-sized format that a card has, else fp32.
         channels_last: memory layout that convolutions on recent processors and GPUs prefer.
+        sync_norms: batch normalization by the pictures of all CUDA devices together, where each has few.
         compile: compile the network with `torch.compile`.
         deterministic: use deterministic kernels where they exist.
         evaluate_every: epochs between evaluations; 0 evaluates at the end alone.
@@ -77,6 +78,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "fp32"
     channels_last: bool = False
+    sync_norms: bool = False
     compile: bool = False
     deterministic: bool = False
     evaluate_every: int = 1
@@ -103,6 +105,8 @@ class TrainConfig:
             found.append("device is cuda, but this machine has no CUDA device")
         if self.precision == "fp16" and (self.device == "cpu" or not torch.cuda.is_available()):
             found.append("precision fp16 needs a CUDA device; bf16 works on the CPU too")
+        if self.sync_norms and (self.device == "cpu" or not torch.cuda.is_available()):
+            found.append("sync_norms needs CUDA devices")
         if self.tensorboard and find_spec("tensorboard") is None:
             found.append("tensorboard is asked for, but the package tensorboard is not installed")
         return found + self.optim.problems() + self.schedule.problems()

@@ -12,6 +12,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 
+from wsolbook.backbones.freeze import share_statistics
 from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up, launched, own_device
 from wsolbook.memory import free_memory, out_of_memory
@@ -61,6 +62,8 @@ class Stepper:
         model.to(accelerator.device)
         if config.channels_last:
             model.to(memory_format=torch.channels_last)
+        if config.sync_norms and self.world > 1:
+            share_statistics(model)
         groups = parameter_groups(model, config.optim)
         if not groups:
             raise ValueError("the model has no parameters to train")
