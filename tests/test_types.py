@@ -29,6 +29,20 @@ def test_what_a_moved_batch_says_is_read_where_nobody_waits():
     assert replace(moved, labels=torch.ones(2, 2)).host.labels.tolist() == [[1, 1], [1, 1]]
 
 
+def test_what_comes_to_the_processor_is_there_before_it_is_read(monkeypatch):
+    move, asked = torch.Tensor.to, []
+
+    def spy(tensor, *args, **options):
+        asked.append(options["non_blocking"])
+        return move(tensor, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", spy)
+    batch = Batch(torch.zeros(2, 3, 4, 4), torch.eye(2), torch.arange(2))
+    batch.to("meta")
+    batch.to("cpu")
+    assert asked == [True, True, False, False]
+
+
 def test_maps_know_how_many_images_they_explain():
     assert len(Maps(torch.zeros(2, 1, 3, 3), torch.zeros(2, 5), torch.zeros(2, 1, dtype=torch.long))) == 2
 

@@ -78,11 +78,12 @@ class Batch:
         self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
     ) -> Batch:
         """Return the same batch with images, labels and masks on `device`; boxes and index stay."""
+        goes = torch.device(device).type != "cpu"  # what comes must be there before somebody reads it
         moved = replace(
             self,
-            images=self.images.to(device, non_blocking=True, memory_format=memory_format),
-            labels=self.labels.to(device, non_blocking=True),
-            masks=self.masks.to(device, non_blocking=True) if self.masks is not None else None,
+            images=self.images.to(device, non_blocking=goes, memory_format=memory_format),
+            labels=self.labels.to(device, non_blocking=goes),
+            masks=self.masks.to(device, non_blocking=goes) if self.masks is not None else None,
         )
         object.__setattr__(moved, "_host", self if self.labels.is_cpu else self._host)
         return moved

@@ -151,7 +151,8 @@ class Erasing(Network):
 
         What they find of all labels of a picture is painted over together (algorithm 1).
         """
-        image, classes = (each.to(images.device, non_blocking=True) for each in labels.nonzero(as_tuple=True))
+        places = labels.cpu().nonzero(as_tuple=True)
+        image, classes = (each.to(images.device, non_blocking=True) for each in places)
         return self._looks(images, image, classes, int(self.kept) if rounds is None else rounds)
 
     def maps(
