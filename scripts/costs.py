@@ -35,6 +35,10 @@ def steps(records: Mapping[str, Record]) -> Iterator[tuple[str, str, str]]:
         memory = found["MiB"] / found["plain MiB"]
         words = f"{found['plain steps']:.2f} plain steps, {memory:.1f} times the memory"
         yield "GAIN", f"a training step: {words} (`{network}`)", "gain-step"
+    for network, found in records.get("seenet-step", {}).get("networks", {}).items():
+        ms = found["ms a picture"]
+        words = f"{ms['step'] / ms['trunk']:.2f} times a step of its trunk alone (`{network}`)"
+        yield "SeeNet", f"a training step: {words}", "seenet-step"
     if spg := records.get("spg-step"):
         words = f"{spg['step / convolutions']:.2f} times its convolutions (`{spg['backbone']}`)"
         yield "SPG", f"a training step: {words}", "spg-step"

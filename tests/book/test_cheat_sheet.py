@@ -35,6 +35,7 @@ def test_costs_are_ratios_of_what_was_measured_in_one_run():
     records = {
         "own-mobilenet_v2": {"methods": {"CAM": {"time": 1.0333}, "other": {"time": 9}}},
         "gain-step": {"networks": {"tiny": {"plain steps": 2.055, "MiB": 31, "plain MiB": 16}}},
+        "seenet-step": {"networks": {"tiny": {"ms a picture": {"step": 3.0, "trunk": 2.0, "heads": 0.9}}}},
         "spg-step": {"step / convolutions": 1.107, "backbone": "inception_v3"},
         "acol-critters": {
             "metrics": {},
@@ -47,6 +48,7 @@ def test_costs_are_ratios_of_what_was_measured_in_one_run():
     assert lines == [
         "| CAM | a map: 1.03 forward passes (MobileNetV2) | `own-mobilenet_v2` |",
         "| GAIN | a training step: 2.06 plain steps, 1.9 times the memory (`tiny`) | `gain-step` |",
+        "| SeeNet | a training step: 1.50 times a step of its trunk alone (`tiny`) | `seenet-step` |",
         "| SPG | a training step: 1.11 times its convolutions (`inception_v3`) | `spg-step` |",
         "| ACoL | a training: 3.0 times a plain one on the clock, measuring included | `acol-critters` |",
     ]
