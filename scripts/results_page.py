@@ -220,11 +220,12 @@ def other_table(others: Mapping[str, Record]) -> str:
         numbers = list(leaves(record))
         listed = "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in numbers[:SHOWN])
         more = f"<p>{len(numbers) - SHOWN:,} more are in the file.</p>" if len(numbers) > SHOWN else ""
-        about = record["provenance"]
+        opened = details("numbers", f"<dl>{listed}</dl>{more}") if numbers else ""
+        about, date = record["provenance"], escape(record["provenance"]["date"])
         rows.append(
             f'<tr><th scope="row"><code>{escape(name)}</code>{origin(about, f"results/{name}.json")}</th>'
-            f"<td>{escape(purpose(about['command']))}{details('numbers', f'<dl>{listed}</dl>{more}')}</td>"
-            f'<td data-value="{about["date"].replace("-", "")}">{escape(about["date"])}</td></tr>\n'
+            f"<td>{escape(purpose(about['command']))}{opened}</td>"
+            f'<td data-value="{date.replace("-", "")}"><span>{date}</span></td></tr>\n'
         )
     heads = head("file", "") + head("what it measures", "") + head("date", "number")
     return sortable(OTHERS, heads, rows)
