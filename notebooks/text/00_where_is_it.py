@@ -67,8 +67,8 @@ here = wsolbook.setup()
 # have become the most used instruments for looking into networks.
 #
 # Between the word and the outline lies a gap, and closing it has kept a field busy for ten years. A chapter on a method takes
-# one paper, builds it whole, and asks what it really does. Of the seven papers in this table all but SeeNet have their chapter,
-# {doc}`02_cam`, {doc}`03_grad_cam`, {doc}`04_gain`, {doc}`05_erasing`, {doc}`06_spg` and {doc}`08_affinitynet`; that one is planned.
+# one paper, builds it whole, and asks what it really does. Each of the seven papers in this table has its chapter,
+# {doc}`02_cam`, {doc}`03_grad_cam`, {doc}`04_gain`, {doc}`05_erasing`, {doc}`06_spg`, {doc}`07_seenet` and {doc}`08_affinitynet`.
 #
 # | idea | paper | what it adds |
 # |---|---|---|

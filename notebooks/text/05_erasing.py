@@ -173,7 +173,7 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 plt.show()
 
 # %% [markdown]
-# Each round has a smaller share of animal than the one before, and the fourth adds mostly background. **Erasing goes on after the animal, because nothing in it knows what an animal is.** SeeNet {cite}`hou2018seenet` was built against exactly this picture.
+# Each round has a smaller share of animal than the one before, and the fourth adds mostly background. **Erasing goes on after the animal, because nothing in it knows what an animal is.** SeeNet ({doc}`07_seenet`) was built against exactly this picture.
 #
 # ## What the paper does, in its symbols
 #
@@ -520,7 +520,7 @@ explorer
 # ## When it fails, and what the papers do not say
 #
 # **Nothing says stop.** Whether a region still tells the class and whether it is the object are two questions. On the pictures a rule about the loss has to answer the second by the first. In ACoL there are two classifiers and one threshold $\delta$, and both are
-# constants: the same for a fox that fills the picture and for one of 20 pixels. SeeNet {cite}`hou2018seenet` begins here, and marks a region that must stay background.
+# constants: the same for a fox that fills the picture and for one of 20 pixels. {doc}`07_seenet` begins here, and marks a region that must stay background.
 #
 # **The maximum believes everybody.** Both maps are scaled to reach 1 before they are fused. So B's best guess counts as much as A's evidence, even where B has nothing but the meadow.
 #

@@ -767,4 +767,4 @@ check("at 0.7: the same", [(m == 1)[on].float().mean() for m in says], at_least=
 # | SPG | 53.36 | 42.28 |
 # | SPG* | 53.36 | 40.62 |
 #
-# Next comes SeeNet {cite}`hou2018seenet`, which takes both ideas together: it erases, and it tells the second look where the background surely is.
+# Next comes SeeNet ({doc}`07_seenet`), which takes both ideas together: it erases, and it tells the second look where the background surely is.
