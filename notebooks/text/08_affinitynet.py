@@ -480,7 +480,7 @@ table = torch.tensor([
                     nears[0][::2]), part) for t in lengths] for b in powers
 ])
 figure, axis = plt.subplots(figsize=(4.2, 3.2), layout="constrained")
-axis.imshow(table, cmap="viridis")
+axis.imshow(table, cmap="viridis", vmin=0, vmax=70)
 for y, x in torch.cartesian_prod(torch.arange(len(powers)), torch.arange(len(lengths))):
     axis.text(x, y, f"{table[y, x]:.0f}", ha="center", va="center", color="white")
 axis.set(xticks=range(len(lengths)), xticklabels=lengths, xlabel="steps",
