@@ -35,14 +35,15 @@ def test_every_recipe_builds_takes_one_step_and_is_measured(name, miniature):
     )
     recipe.check()
     model, data = recipe.model(), recipe.training_data()
-    before = model.s_c[-1].weight.clone()
+    third = model.s_b if recipe.shared else model.s_c
+    before = third[-1].weight.clone()
     history = train(model, data, recipe, evaluate=recipe.evaluate)
     assert list(history.terms) == ["classification", "s_b", "s_c"]
     assert np.isfinite(history.losses[0])
     assert list(history.final) == ["step", *recipe.data.metrics]
     if recipe.data.saliency:
         assert 0 < history.final["proxy mIoU"] < 100
-    assert not torch.equal(before, model.s_c[-1].weight)
+    assert not torch.equal(before, third[-1].weight)
 
 
 def test_the_columns_are_recipes_too():
