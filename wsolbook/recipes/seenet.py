@@ -132,7 +132,7 @@ SEENET: dict[str, Seenet] = {
         low=0.375,
         shared=True,
         columns={
-            "ACoL": {"shared": False, **ABLATIONS["ACoL"]},
+            "ACoL": {"shared": False, "sign_flip": False, "s_c": False},
             "two branches": {"shared": False},
             **FIRST,
         },
