@@ -554,7 +554,8 @@ for found in trainings:
 before, after = torch.tensor(wrong_names).sum(0)
 own, better = torch.tensor(localized).mean(0)
 
-check("wrong names of all trainings, as a share of those before", after / before, at_most=1)
+share = after / before
+check("wrong names of all trainings, as a share of those before", share, at_most=1)
 check("top-1 localization better by, on average", better - own, at_least=0)
 
 # %% [markdown]
