@@ -708,7 +708,7 @@ print("cells with a turned sign:", int((T == -1).sum()), "of", T.numel())
 # %% tags=["solution"]
 two = labels.sum(1) == 2
 second = 7 - labels[two].flip(1).argmax(1)  # the last label of each
-alone = F.one_hot(second, 8).float()
+alone = torch.zeros_like(labels[two]).scatter(1, second[:, None], 1)
 with torch.no_grad():
     class_maps = net.s_a(net.features(x[two]))
 T_alone, T_after = (
