@@ -52,11 +52,23 @@ class Batch:
         Raises:
             ValueError: when an image has no class, or several; naming it.
         """
+        self.require_classes(several=False)
+        return self.labels.argmax(1)
+
+    def require_classes(self, several: bool = True) -> None:
+        """Refuse a batch for methods that learn from what each image shows.
+
+        Args:
+            several: whether an image may have several classes.
+
+        Raises:
+            ValueError: when an image has no class, or several against `several`; naming it.
+        """
         counts = self.host.labels.count_nonzero(1)
         for image, count in zip(self.index.tolist(), counts.tolist(), strict=True):
-            if count != 1:
-                raise ValueError(f"image {image} has {count or 'no'} classes, the method takes one")
-        return self.labels.argmax(1)
+            if count == 0 or (count > 1 and not several):
+                takes = "one or several" if several else "one"
+                raise ValueError(f"image {image} has {count or 'no'} classes, the method takes {takes}")
 
     def pin_memory(self) -> Batch:
         """Return the same batch where a device can read it while the processor goes on."""

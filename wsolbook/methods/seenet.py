@@ -180,11 +180,7 @@ class Seenet(Network):
         Raises:
             ValueError: when an image has no class; naming it.
         """
-        for image, count in zip(
-            batch.index.tolist(), batch.host.labels.count_nonzero(1).tolist(), strict=True
-        ):
-            if count == 0:
-                raise ValueError(f"image {image} has no classes, the method takes one or several")
+        batch.require_classes()
         seen = self._branches(batch.images, batch.labels)
         counted = torch.ones_like(batch.labels[:, 0])
         terms = {"classification": self._cross_entropy(seen.first, batch.labels, counted)}
