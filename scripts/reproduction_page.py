@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from results_page import Record, cell, head, is_ours, label, raw, sortable
+from results_page import Record, cell, data_set, head, is_ours, label, raw, sortable
 
 from wsolbook.recipes import RECIPES, Recipe
-
-SETS = {
-    "voc2012": "VOC 2012",
-    "cub": "CUB-200-2011",
-    "ilsvrc2012": "ILSVRC 2012",
-    "critters": "critters",
-    "biased": "critters",
-}
 
 
 def markdown(records: Mapping[str, Record]) -> str:
@@ -33,7 +25,7 @@ def markdown(records: Mapping[str, Record]) -> str:
 
 def row(name: str, recipe: Recipe, metric: str, records: Mapping[str, Record]) -> str:
     """Return the row of one number."""
-    about = f"{SETS.get(recipe.data.name, recipe.data.name)}, {recipe.backbone}"
+    about = f"{pictures(recipe)}, {recipe.backbone}"
     return (
         f'<tr><th scope="row"><b>{escape(label(name))}</b><br><code>{escape(name)}</code></th>'
         f"<td>{escape(metric)}<br>{escape(about)}</td>{cell([float(recipe.target[metric])], '', metric)}"
@@ -47,6 +39,11 @@ def ours(name: str, recipe: Recipe, metric: str, records: Mapping[str, Record]) 
     if values:
         seeds = len(values)
         return cell(values, f"<br>{seeds} seed{'s' * (seeds > 1)}", metric)
-    data = SETS.get(recipe.data.name, recipe.data.name)
+    data = pictures(recipe)
     waits = "not run yet" if data == "critters" else f"not run here: needs {data}"
     return f"<td>{'measured otherwise' if name in records else escape(waits)}</td>"
+
+
+def pictures(recipe: Recipe) -> str:
+    """Return the name of a recipe's data set."""
+    return data_set(getattr(recipe.data, "root", "critters"))

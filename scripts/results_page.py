@@ -29,7 +29,7 @@ WORLDS = {
     "multi": "Critters, one to four a picture",
     "biased": "Critters, ducks on water",
 }
-SETS = {"CUB_200_2011": "CUB-200-2011", "VOC2012": "VOC 2012"}
+SETS = {"CUB_200_2011": "CUB-200-2011", "VOC2012": "VOC 2012", "ILSVRC": "ILSVRC 2012"}  # by folder
 OTHERS = "Speed, tools, and the world itself"
 SHOWN = 40  # numbers of a file that is no recipe
 SCRIPT = (Path(__file__).parent / "results_page.mjs").read_text(encoding="utf-8")
@@ -84,10 +84,15 @@ def pictures(record: Record) -> str:
         words = WORLDS.get(data["preset"], data["preset"])
         words += f" in {data['context_bias']:.0%}" if data.get("context_bias", 1) < 1 else ""
     else:
-        folder = PurePosixPath(data.get("root", "other pictures")).name
-        words = SETS.get(folder, folder)
+        words = data_set(data.get("root", "other pictures"))
     count = record.get("pictures", {}).get("evaluated")
     return f"{words}: {count:,} test pictures" if count else words
+
+
+def data_set(root: str) -> str:
+    """Return the name of the data set in a folder."""
+    folder = PurePosixPath(root).name
+    return SETS.get(folder, folder)
 
 
 def table(title: str, group: Sequence[Record]) -> str:
