@@ -1,6 +1,7 @@
 """Keep notebooks and their percent twins equal, by content and never by time stamp.
 
-`pair.py` carries the twins' cells into the notebooks, where outputs of unchanged cells stay;
+`pair.py` carries the twins' cells into the notebooks, where outputs of unchanged cells stay; interactive
+figures there get the code that the package has now, for what they show is stored apart from it.
 `pair.py --source notebooks` goes the other way, after an edit in Jupyter; `pair.py --check` only
 compares, prints what differs and fails if something does.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -27,6 +30,15 @@ from chapters import (
 )
 from nbformat import NotebookNode
 
+from wsolbook.show import explorer
+
+MODULES = {"explorer": explorer.MODULE}
+FIGURE = re.compile(
+    r'class="wsol-explorer" id="(?P<kind>[a-z]+)-.*?'
+    r'<script type="application/json">(?P<state>.*?)</script>',
+    re.DOTALL,
+)
+
 
 def check(folder: Path) -> list[str]:
     """Return one message for each pair that differs or lacks a half."""
@@ -39,6 +51,8 @@ def check(folder: Path) -> list[str]:
             problems.append(f"text/{twin.name} has no notebook {notebook.name}")
             continue
         left, right = contents(read_twin(twin)), contents(read_notebook(notebook))
+        if stale := old_figures(read_notebook(notebook)):
+            problems.append(f"{notebook.name} has {stale} interactive figures with old code")
         if left != right:
             changes = difflib.unified_diff(
                 as_lines(left), as_lines(right), f"text/{twin.name}", notebook.name, n=1, lineterm=""
@@ -59,7 +73,7 @@ def sync(folder: Path, source: Literal["text", "notebooks"]) -> list[Path]:
         if not notebook.exists() or (source == "text" and twin.exists()):
             fresh = read_twin(twin)
             old = read_notebook(notebook) if notebook.exists() else None
-            if old is None or contents(fresh) != contents(old):
+            if old is None or contents(fresh) != contents(old) or old_figures(old):
                 write_notebook(keep_outputs(fresh, old), notebook)
                 written.append(notebook)
         elif not twin.exists() or contents(read_twin(twin)) != contents(read_notebook(notebook)):
@@ -78,7 +92,28 @@ def keep_outputs(fresh: NotebookNode, old: NotebookNode | None) -> NotebookNode:
         if cell.cell_type == "code" and waiting.get(cell.source):
             match = waiting[cell.source].pop(0)
             cell.outputs, cell.execution_count = match.outputs, match.execution_count
+    for data in figures(fresh):
+        data["text/html"] = redrawn(data["text/html"])
     return fresh
+
+
+def figures(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the data of the outputs that are interactive figures."""
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    found = [out.data for out in outputs if "data" in out]
+    return [data for data in found if FIGURE.search(data.get("text/html", ""))]
+
+
+def redrawn(html: str) -> str:
+    """Return an interactive figure with the state that it has and the code of the package."""
+    found = FIGURE.search(html)
+    assert found
+    return explorer.twin(found["kind"], json.loads(found["state"]), MODULES[found["kind"]])
+
+
+def old_figures(notebook: NotebookNode) -> int:
+    """Count the interactive figures whose code is not that of the package."""
+    return sum(data["text/html"] != redrawn(data["text/html"]) for data in figures(notebook))
 
 
 def as_lines(cells: list[tuple[str, str, dict]]) -> list[str]:

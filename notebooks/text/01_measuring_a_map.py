@@ -304,16 +304,19 @@ plt.show()
 #
 # Before reading on, play. Move the slider until as many pictures as possible turn to ✓, then see what each would
 # reach at a threshold of its own. Switch to the other maps, too: **whole** is easy, **inverted** hopeless (the explorer
-# boxes the largest blob, as V1 does), and **center** hits now and then without having looked.
+# boxes the largest blob, as V1 does), and **center** hits now and then without having looked. *Compare with* lays a
+# second map on the picture, with a divider to drag between both.
 
 # %%
 explore(
-    large.images,
+    scenes.images[:6],
     {name: heat[:6] for name, heat in raw.items()},
-    large.boxes,
-    large.masks,
+    scenes.boxes[:6],
+    scenes.masks[:6],
     titles=[large.classes[k] for k in large.labels.argmax(1)],
     threshold=0.5,
+    how="bicubic",
+    finer=large.images,
 )
 
 

@@ -482,7 +482,7 @@ print(results.table(("area under the curve of", "deletion", "insertion"), rows))
 #
 # ## Four maps in your hands
 #
-# Turn the threshold, and change the map. Occlusion is the only one of the four that never looks inside the network.
+# Turn the threshold, and change the map; drag the divider to see two of them on one picture. Occlusion is the only one of the four that never looks inside the network.
 
 # %%
 drops = occlusion(gap, few, true[:64], patch=here.size // 4, stride=here.size // 8)
@@ -496,7 +496,7 @@ views = {
 }
 explorer = explore(
     closer.images, views, boxes=closer.boxes, mask=closer.masks,
-    titles=test_set.classes[:4],
+    titles=test_set.classes[:4], against="Grad-CAM",
 )
 explorer
 

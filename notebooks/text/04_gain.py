@@ -651,7 +651,7 @@ for name in ("cub10", "voc632"):
 #
 # ## Turn the threshold yourself
 #
-# CAM of the plain network against the three networks of 20 steps. Watch the duck on water: with which of the four maps is there any threshold
+# CAM of the plain network, left of the divider, against the three networks of 20 steps. Watch the duck on water: with which of the four maps is there any threshold
 # at which the box is that of the duck?
 
 # %%
@@ -664,7 +664,7 @@ views = {"CAM": cam(plain, z, words).values[:, 0]}
 views |= {way: trainings[0][-1].maps(z, words) for way, trainings in runs.items()}
 explorer = explore(
     drawn.images, views, boxes=drawn.boxes, mask=drawn.masks, threshold=0.5,
-    titles=["duck on water", "duck elsewhere", "deer", "fox"],
+    titles=["duck on water", "duck elsewhere", "deer", "fox"], against="GAIN",
 )
 explorer
 

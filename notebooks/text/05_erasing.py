@@ -500,16 +500,16 @@ for name, own in owns.items():
 #
 # ## Turn the threshold yourself
 #
-# Four maps for the same animals. With which of them is there one threshold that boxes both the near fox and the far one? Look at the background that B brings along.
+# Four maps for the same animals, two at a time: drag the divider. With which of them is there one threshold that boxes both the near fox and the far one? Look at the background that B brings along.
 
 # %%
 asked = x[shown], true[shown]
 seen = net.branches(*asked)
 views = {"ACoL, fused": net.maps(*asked), "A": seen.first, "B": seen.second}
 views["CAM, round 1"] = cam(stories[0][0][0], *asked).values[:, 0]
-truth = {"boxes": drawn.boxes, "mask": drawn.masks}
+given = {"boxes": drawn.boxes, "mask": drawn.masks, "threshold": 0.5}
 titles = ["fox, near", "frog, near", "fox, far"]
-explorer = explore(drawn.images, views, **truth, titles=titles, threshold=0.5)
+explorer = explore(drawn.images, views, **given, titles=titles, against="CAM, round 1")
 explorer
 
 # %% [markdown]

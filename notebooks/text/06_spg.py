@@ -563,16 +563,16 @@ check("top-1 localization better by, on average", better - own, at_least=0)
 #
 # ## Turn the threshold yourself
 #
-# CAM is the class map of the plain network; the others are of SPG. B2, B1 and C never were meant for localization, and the paper does not use them. Would you?
+# CAM, left of the divider, is the class map of the plain network; the others are of SPG. B2, B1 and C never were meant for localization, and the paper does not use them. Would you?
 
 # %%
 asked = x[some], true[some]
 seen = stages[-1].guidance(*asked)
 views = {"CAM (plain)": plain.maps(*asked), "SPG": stages[-1].maps(*asked)}
 views |= {"B2": seen.b2, "B1": seen.b1, "C": seen.c}
-truth = {"boxes": large.boxes, "mask": large.masks}
+given = {"boxes": large.boxes, "mask": large.masks, "threshold": 0.5}
 titles = ["fox, near", "frog, near", "fox, far"]
-explorer = explore(large.images, views, **truth, titles=titles, threshold=0.5)
+explorer = explore(large.images, views, **given, titles=titles, against="SPG")
 explorer
 
 # %% [markdown]

@@ -3,7 +3,11 @@
 import nbformat
 import pair
 import pytest
+import torch
 from chapters import contents, read_notebook, read_twin, tidy, write_notebook, write_twin
+
+from wsolbook.show import explorer
+from wsolbook.show.explorer import explore
 
 TWIN = """\
 # %% [markdown]
@@ -74,6 +78,22 @@ def test_a_notebook_alone_gets_its_twin(folder):
 def test_equal_halves_are_left_alone(executed):
     assert pair.sync(executed, "text") == []
     assert pair.sync(executed, "notebooks") == []
+
+
+def test_an_interactive_figure_keeps_what_it_shows_and_gets_the_code_of_the_package(executed):
+    figure = explore(torch.rand(3, 4, 4), torch.eye(4), threshold=0.5).html()
+    assert figure.count(explorer.MODULE) == 1
+    path = executed / "02_cam.ipynb"
+    notebook = read_notebook(path)
+    cell = notebook.cells[2]
+    old = figure.replace(explorer.MODULE, "const old = 1;")
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": old, "text/plain": "x"})]
+    write_notebook(notebook, path)
+    assert pair.check(executed) == ["02_cam.ipynb has 1 interactive figures with old code"]
+    assert pair.sync(executed, "text") == [path]
+    assert pair.check(executed) == []
+    assert read_notebook(path).cells[2].outputs[0].data == {"text/html": figure, "text/plain": "x"}
+    assert pair.sync(executed, "text") == []
 
 
 def test_an_edit_in_the_twin_reaches_the_notebook_and_costs_one_output(executed):

@@ -1,6 +1,7 @@
 """The explorer computes what the package computes, and its page is whole, small and quiet."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from wsolbook.show import explorer
 from wsolbook.show.explorer import explore
@@ -124,6 +126,22 @@ def test_raw_maps_are_resized_to_the_picture():
     assert row.tolist() == [0, 0, 31, 95, 159, 223, 255, 255]  # bilinear, half-pixel centers, truncated
 
 
+def test_bicubic_maps_are_those_of_the_protocol_under_a_finer_picture():
+    """What is measured is the score map that the box metric cuts; what is seen has more pixels."""
+    from wsolbook.maps import normalize, resize
+
+    torch.manual_seed(0)
+    raw, image, finer = torch.randn(2, 4, 4), torch.rand(2, 3, 32, 32), torch.rand(2, 3, 256, 256)
+    page = explore(image, {"cam": raw}, how="bicubic", finer=finer).content["pictures"][1]
+    levels = np.frombuffer(base64.b64decode(page["maps"][0]), np.uint8).reshape(32, 32)
+    score = normalize(resize(raw, 32, "bicubic"))[1]
+    assert np.array_equal(levels, (score.double() * 255).to(torch.uint8).numpy())
+    smooth = explore(image, {"cam": raw}).content["pictures"][1]
+    assert smooth["maps"] != page["maps"]
+    seen = Image.open(io.BytesIO(base64.b64decode(page["src"].split(",")[1])))
+    assert (seen.size, page["fine"], smooth["fine"]) == ((256, 256), True, False)
+
+
 def test_large_pictures_are_reduced_and_stay_small():
     torch.manual_seed(0)
     coarse = torch.rand(1, 3, 40, 30)
@@ -167,6 +185,8 @@ def test_page_asks_nothing_of_the_network_and_survives_odd_titles():
         ({"maps": {"cam": torch.zeros(3, 4, 4)}}, "map 'cam': 3 given for 1 pictures"),
         ({"maps": {"cam": torch.tensor([[0.0, float("nan")]])}}, "localization map holds nan"),
         ({"boxes": torch.tensor([[0.0, 0.0, float("inf"), 2.0]])}, "a box holds NaN or infinity"),
+        ({"finer": torch.zeros(2, 3, 9, 9)}, "finer pictures: 2 given for 1 pictures"),
+        ({"against": "gain"}, "against must be one of several maps, got 'gain'"),
     ],
 )
 def test_disagreeing_arguments_are_named(arguments, message):
@@ -175,22 +195,20 @@ def test_disagreeing_arguments_are_named(arguments, message):
         explore(**{"image": image, "maps": heat, **arguments})
 
 
-@needs_chromium
-def test_slider_moves_the_box_in_a_browser(tmp_path):
-    image, heat, boxes = square()
-    heat[2:5, 3:5] = 0.4  # above 0.4 only the right half of the square is left
-    html = explore(image, {"cam": heat}, boxes).html()
-    drive = """<script type="module">
-      addEventListener("error", (e) => { document.title = "error " + e.message; });
-      setTimeout(() => {
+def in_a_browser(html, steps, tmp_path):
+    """Run `steps` on the first explorer of a page, with its shadow as `root`, and return what they return."""
+    drive = f"""<script type="module">
+      addEventListener("error", (e) => {{ document.title = "error " + e.message; }});
+      setTimeout(() => {{
         const root = document.querySelector(".wsol-explorer").lastElementChild.shadowRoot;
-        const iou = () => root.querySelector(".score b").textContent;
-        const before = iou();
-        const slider = root.querySelector("input[type=range]");
-        slider.value = 0.5;
-        slider.dispatchEvent(new Event("input"));
-        document.title = `${before} ${iou()} ${root.querySelector("output").value}`;
-      }, 300);</script>"""
+        const $ = (selector) => root.querySelector(selector);
+        const point = (kind, at, x, y) => {{
+          const frame = at.getBoundingClientRect();
+          const place = {{ clientX: frame.left + x * frame.width, clientY: frame.top + y * frame.height }};
+          at.dispatchEvent(new PointerEvent(kind, {{ pointerId: 1, bubbles: true, buttons: 1, ...place }}));
+        }};
+        document.title = JSON.stringify((() => {{ {steps} }})());
+      }}, 300);</script>"""
     page = tmp_path / "page.html"
     page.write_text(
         f"<!doctype html><meta charset=utf-8><title>-</title><link rel=icon href=data:,>{html}{drive}"
@@ -201,8 +219,74 @@ def test_slider_moves_the_box_in_a_browser(tmp_path):
             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
             "--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
         ],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1].replace("&amp;", "&"))
+
+
+@needs_chromium
+def test_slider_moves_the_box_in_a_browser(tmp_path):
+    image, heat, boxes = square()
+    heat[2:5, 3:5] = 0.4  # above 0.4 only the right half of the square is left
+    steps = """
+      const iou = () => $(".score b").textContent;
+      const before = iou();
+      const slider = $("input[type=range]");
+      slider.value = 0.5;
+      slider.dispatchEvent(new Event("input"));
+      const hidden = getComputedStyle($(".divider")).display;
+      return [before, iou(), $("output").value, hidden, $("[role=status]").textContent];"""
     # Boxes end one pixel late: 5 x 4 against 4 x 3, then 3 x 4 of which 2 x 3 are right.
-    assert re.search(r"<title>(.*?)</title>", done.stdout)[1] == "0.60 0.33 0.50"
-    assert "CONSOLE" not in done.stderr
+    found = in_a_browser(explore(image, {"cam": heat}, boxes).html(), steps, tmp_path)
+    assert found == ["0.60", "0.33", "0.50", "none", "1, threshold 0.50, cam, box IoU 0.33"]
+
+
+@needs_chromium
+def test_two_maps_share_a_picture_left_and_right_of_a_divider(tmp_path):
+    image, heat, boxes = square()
+    half = heat.clone()
+    half[2:5, 3:5] = 0
+    maps = {"whole": heat, "half": half, "none": 0 * heat}
+    steps = """
+      const found = {};
+      const divider = $(".divider");
+      const at = () => [Number(divider.ariaValueNow), $(".stage").style.getPropertyValue("--split")];
+      const clips = () => [...root.querySelectorAll("canvas")].map((c) => getComputedStyle(c).clipPath);
+      const scores = () => [...root.querySelectorAll(".score b")].map((b) => b.textContent);
+      const key = (key) => divider.dispatchEvent(new KeyboardEvent("keydown", { key }));
+      const names = () => [...root.querySelectorAll(".name")].map((b) => b.textContent);
+      found.start = [at(), clips(), scores(), names()];
+      found.spoken = [divider.role, divider.ariaLabel, divider.ariaValueText, $("[role=status]").textContent];
+      point("pointerdown", $(".stage"), 0.25, 0.5);
+      found.pointed = [at(), divider.ariaValueText];
+      point("pointermove", $(".stage"), 0.75, 0.5);
+      found.dragged = at();
+      ["ArrowRight", "PageDown", "ArrowUp", "a"].forEach(key);
+      found.pressed = at();
+      key("Home");
+      found.home = at();
+      key("End");
+      found.end = [at(), clips()];
+      $("[name=map][value='1']").click();
+      const value = (state) => $(`[name=against]:${state}`).value;
+      found.swapped = [names(), scores(), value("checked"), value("disabled")];
+      $("[name=against][value='-1']").click();
+      const lines = root.querySelectorAll(".own").length;
+      found.alone = [scores(), clips()[0], getComputedStyle(divider).display, lines];
+      return found;"""
+    found = in_a_browser(explore(image, maps, boxes, against="half").html(), steps, tmp_path)
+    left, right = "inset(0px 50% 0px 0px)", "inset(0px 0px 0px 50%)"
+    # Boxes end one pixel late: 5 x 4 and 3 x 4 against 4 x 3.
+    assert found["start"] == [[50, "50%"], [left, right], ["0.60", "0.33"], ["whole", "half"]]
+    assert found["spoken"] == [
+        "slider", "Divider between whole and half", "whole on 50 %, half on 50 %",
+        "1, threshold 0.20, whole on the left, box IoU 0.60, half on the right, box IoU 0.33",
+    ]  # fmt: skip
+    assert found["pointed"] == [[25, "25%"], "whole on 25 %, half on 75 %"]
+    assert found["dragged"] == [75, "75%"]
+    assert found["pressed"] == [69, "69%"]
+    assert found["home"] == [0, "0%"]
+    assert found["end"] == [[100, "100%"], ["inset(0px 0% 0px 0px)", "inset(0px 0px 0px 100%)"]]
+    assert found["swapped"] == [["half", "whole"], ["0.33", "0.60"], "0", "1"]
+    assert found["alone"] == [["0.33"], "none", "none", 1]

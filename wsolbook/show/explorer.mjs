@@ -148,12 +148,12 @@ const rectangle = ([x0, y0, x1, y1], name) => {
   return `<rect class="casing" ${at}/><rect class="${name}" ${at}/>`;
 };
 
-/** Radio buttons that look like a row of tabs; nothing when there is nothing to choose. */
-const choices = (name, title, labels, chosen, kind = "") =>
-  labels.length < 2
+/** Radio buttons that look like a row of tabs, one for each pair of value and label; nothing when there is nothing to choose. */
+const choices = (name, title, options, kind = "") =>
+  options.length < 2
     ? ""
-    : `<fieldset class="wide ${name}s"><legend>${title}</legend>${labels
-        .map((label, i) => `<label class="choice ${kind}"><input type="radio" name="${name}" value="${i}" ${i === chosen ? "checked" : ""}><span>${label}</span></label>`)
+    : `<fieldset class="wide ${name}s"><legend>${title}</legend>${options
+        .map(([value, label]) => `<label class="choice ${kind}"><input type="radio" name="${name}" value="${value}"><span>${label}</span></label>`)
         .join("")}</fieldset>`;
 
 function render({ model, el }) {
@@ -164,19 +164,23 @@ function render({ model, el }) {
   const judged = scenes.every((p) => p.boxes.length) ? "box" : scenes.every((p) => p.mask) ? "mask" : null;
   const noun = judged === "mask" ? "mask IoU" : "box IoU";
   const swatch = (kind, label) => `<span><svg viewBox="0 0 24 8" aria-hidden="true" fill="none"><path class="${kind}" d="M0 4h24"/></svg>${label}</span>`;
+  const tabs = maps.map((name, m) => [m, escape(name)]);
 
   root.innerHTML = `<style>${STYLE}</style><section role="group" aria-label="Threshold explorer">
-    ${choices("map", "Map", maps.map(escape), model.get("map"))}
-    <div><div class="stage" role="img"><img alt=""><canvas></canvas><svg preserveAspectRatio="none"></svg></div>
+    ${choices("map", "Map", tabs)}
+    ${maps.length > 1 ? choices("against", "Compare with", [[-1, "nothing"], ...tabs]) : ""}
+    <div><div class="stage"><img alt=""><canvas class="left"></canvas><canvas class="right"></canvas><svg class="left" aria-hidden="true" preserveAspectRatio="none"></svg><svg class="right" aria-hidden="true" preserveAspectRatio="none"></svg>
+      <b class="name left" aria-hidden="true"></b><b class="name right" aria-hidden="true"></b><div class="divider" role="slider" tabindex="0" aria-orientation="horizontal" aria-valuemin="0" aria-valuemax="100"><i></i></div></div>
       <p class="legend">${swatch("edge", "region")}${swatch("prediction", "box")}${judged === "box" ? swatch("truth", "truth") : ""}<label><input type="checkbox" checked>heat map</label></p></div>
-    <div class="panel"><div class="score" ${judged ? "" : "hidden"}><b></b><span>${noun}</span></div><div class="pills"></div>
-      <div class="curve" ${judged ? "" : "hidden"}><svg viewBox="0 0 320 168" aria-hidden="true"></svg></div><p class="note"></p></div>
+    <div class="panel"><div class="scores" ${judged ? "" : "hidden"}></div>
+      <div class="curve" ${judged ? "" : "hidden"}><svg viewBox="0 0 320 168" aria-hidden="true"></svg></div><div class="notes"></div></div>
     <div class="wide slide"><label for="threshold">Threshold</label><input id="threshold" type="range" min="0" max="${(STEPS - 1) / STEPS}" step="${1 / STEPS}"><output for="threshold" aria-live="off"></output></div>
     <p class="wide note tally" ${judged && scenes.length > 1 ? "" : "hidden"}></p>
-    ${choices("picture", "Picture", pictures.map((p) => `<img src="${p.src}" alt="">${escape(p.title)}<span class="verdict"></span>`), model.get("picture"), "thumb")}
+    ${choices("picture", "Picture", pictures.map((p, i) => [i, `<img src="${p.src}" alt="">${escape(p.title)}<span class="verdict"></span>`]), "thumb")}
     <p class="unseen" role="status"></p></section>`;
   const $ = (selector) => root.querySelector(selector);
-  const [slider, heat, chart] = [$("input[type=range]"), $("input[type=checkbox]"), $(".curve svg")];
+  const [slider, heat, chart, stage, divider] = [$("input[type=range]"), $("input[type=checkbox]"), $(".curve svg"), $(".stage"), $(".divider")];
+  const sides = () => [model.get("map"), model.get("against")].filter((m) => m >= 0); // one map, or left and right of the divider
 
   const score = (scene, map, threshold) => {
     const levels = scene.maps[map];
@@ -196,75 +200,105 @@ function render({ model, el }) {
   const up = (value) => top + (1 - value) * tall;
   const line = (values, name) => `<path class="${name}" d="M${values.map((v, i) => `${across(i / STEPS).toFixed(1)} ${up(v).toFixed(1)}`).join("L")}"/>`;
 
-  function paintHeat(scene, map) {
-    const canvas = $("canvas");
-    [canvas.width, canvas.height] = [scene.width, scene.height];
-    const pixels = new ImageData(scene.width, scene.height);
-    scene.maps[map].forEach((level, i) => pixels.data.set([...inferno(level), 255 * (0.2 + 0.5 * (level / 255))], 4 * i));
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
-    const picture = $(".stage img");
-    picture.src = scene.src;
-    picture.style.aspectRatio = `${scene.width} / ${scene.height}`;
-    const boxed = scene.width < 128 ? "pixelated" : "auto"; // show small pictures as the pixels they are
-    picture.style.imageRendering = canvas.style.imageRendering = boxed;
+  function paintHeat() {
+    const scene = scenes[model.get("picture")];
+    const drawn = scene.fine ? "auto" : "pixelated"; // show small pictures as the pixels they are
+    sides().forEach((map, side) => {
+      const canvas = root.querySelectorAll("canvas")[side];
+      [canvas.width, canvas.height, canvas.style.imageRendering] = [scene.width, scene.height, drawn];
+      const pixels = new ImageData(scene.width, scene.height);
+      scene.maps[map].forEach((level, i) => pixels.data.set([...inferno(level), 255 * (0.2 + 0.5 * (level / 255))], 4 * i));
+      canvas.getContext("2d").putImageData(pixels, 0, 0);
+    });
+    Object.assign($(".stage img"), { src: scene.src }).style.cssText = `aspect-ratio: ${scene.width} / ${scene.height}; image-rendering: ${drawn}`;
   }
 
-  function draw() {
-    const [picture, map, threshold] = [model.get("picture"), model.get("map"), model.get("threshold")];
+  /** What one map gives on the picture shown: its drawing, its score, and sentences about both. */
+  function result(map) {
+    const [picture, threshold] = [model.get("picture"), model.get("threshold")];
     const scene = scenes[picture];
     const region = above(scene.maps[map], threshold);
-    const box = boxAbove(scene.maps[map], scene.width, scene.height, threshold);
-    const share = region.reduce((a, b) => a + b, 0) / region.length;
     const edge = border(region, scene.width, scene.height);
-
-    $(".stage svg").setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
-    $(".stage svg").innerHTML = `<path class="edge casing" d="${edge}"/><path class="edge" d="${edge}"/>`
-      + scene.boxes.map((truth) => rectangle(truth, "truth")).join("") + rectangle(box, "prediction");
-    $("canvas").hidden = !heat.checked;
-    slider.value = threshold;
-    $("output").value = number(threshold);
-    root.querySelectorAll("input[type=radio]").forEach((r) => (r.checked = Number(r.value) === model.get(r.name)));
-
+    const share = region.reduce((a, b) => a + b, 0) / region.length;
+    const drawing = `<path class="edge casing" d="${edge}"/><path class="edge" d="${edge}"/>`
+      + scene.boxes.map((truth) => rectangle(truth, "truth")).join("") + rectangle(boxAbove(scene.maps[map], scene.width, scene.height, threshold), "prediction");
     const parts = [`${Math.round(100 * share)} % of the picture lies above the threshold.`];
     if (scene.mask) {
       const { precision, recall } = precisionRecall(region, scene.mask);
       parts.push(`Pixel precision ${number(precision)}, recall ${number(recall)}.`);
     }
-    let spoken = `${scene.title}, ${maps[map]}, threshold ${number(threshold)}`;
-    if (judged) {
-      const here = score(scene, map, threshold);
-      const values = curve(picture, map);
-      const best = values.indexOf(Math.max(...values));
-      $(".score b").textContent = number(here);
-      $(".pills").innerHTML = [0.3, 0.5, 0.7].map((d) => `<span class="${here >= d ? "hit" : ""}">${here >= d ? "✓" : "✗"} at ${d}</span>`).join("");
-      parts.push(`Best for this picture: ${number(values[best])} at threshold ${number(best / STEPS)}.`);
-      chart.innerHTML = [0, 0.5, 1].map((v) => `<path class="axis" d="M${left} ${up(v)}h${wide}"/><text x="${left - 5}" y="${up(v) + 4}" text-anchor="end">${v}</text>`
-        + `<text x="${across(v)}" y="${top + tall + 14}" text-anchor="middle">${v}</text>`).join("")
-        + `<text x="${left + wide / 2}" y="${top + tall + 27}" text-anchor="middle">threshold</text>`
-        + maps.map((_, m) => (m === map ? "" : line(curve(picture, m), "other"))).join("") + line(values, "own")
-        + `<path class="here" d="M${across(threshold)} ${top}v${tall}"/><circle cx="${across(threshold)}" cy="${up(here)}" r="5"/>`;
-      spoken += `, ${noun} ${number(here)}`;
-      if (scenes.length > 1) {
-        const all = scenes.map((one, i) => score(one, map, threshold));
-        root.querySelectorAll(".verdict").forEach((v, i) => {
-          v.textContent = `${all[i] >= 0.5 ? "✓" : "✗"} ${number(all[i])}`;
-          v.classList.toggle("hit", all[i] >= 0.5);
-        });
-        $(".tally").textContent = `${all.filter((v) => v >= 0.5).length} of ${all.length} pictures reach IoU 0.5 at this threshold.`;
-      }
-    }
-    $(".panel .note").textContent = parts.join(" ");
-    $(".stage").setAttribute("aria-label", `${spoken}. ${parts.join(" ")}`);
-    $("[role=status]").textContent = spoken;
+    if (!judged) return { map, drawing, parts };
+    const values = curve(picture, map);
+    const best = values.indexOf(Math.max(...values));
+    parts.push(`Best for this picture: ${number(values[best])} at threshold ${number(best / STEPS)}.`);
+    return { map, drawing, parts, values, here: score(scene, map, threshold) };
+  }
+
+  function drawJudgment(results, threshold) {
+    const two = results.length > 1;
+    $(".scores").innerHTML = results.map(({ map, here }, side) => `<div class="score side${side}"><b>${number(here)}</b><span>${noun}${two ? `, ${escape(maps[map])}` : ""}</span>`
+      + `<div class="pills">${[0.3, 0.5, 0.7].map((d) => `<span class="${here >= d ? "hit" : ""}">${here >= d ? "✓" : "✗"} at ${d}</span>`).join("")}</div></div>`).join("");
+    chart.innerHTML = [0, 0.5, 1].map((v) => `<path class="axis" d="M${left} ${up(v)}h${wide}"/><text x="${left - 5}" y="${up(v) + 4}" text-anchor="end">${v}</text>`
+      + `<text x="${across(v)}" y="${top + tall + 14}" text-anchor="middle">${v}</text>`).join("")
+      + `<text x="${left + wide / 2}" y="${top + tall + 27}" text-anchor="middle">threshold</text>`
+      + maps.map((_, m) => (sides().includes(m) ? "" : line(curve(model.get("picture"), m), "other"))).join("")
+      + `<path class="here" d="M${across(threshold)} ${top}v${tall}"/>`
+      + results.map(({ values, here }, side) => line(values, `own side${side}`) + `<circle class="side${side}" cx="${across(threshold)}" cy="${up(here)}" r="5"/>`).reverse().join("");
+    if (scenes.length < 2) return;
+    const all = results.map(({ map }) => scenes.map((one) => score(one, map, threshold)));
+    root.querySelectorAll(".verdict").forEach((v, i) => {
+      v.textContent = all.map((values) => `${values[i] >= 0.5 ? "✓" : "✗"} ${number(values[i])}`).join("\n");
+      v.classList.toggle("hit", all.some((values) => values[i] >= 0.5));
+    });
+    const counts = all.map((values, side) => `${values.filter((v) => v >= 0.5).length} of ${scenes.length}${two ? ` with ${maps[results[side].map]}` : ""}`);
+    $(".tally").textContent = `Pictures that reach IoU 0.5 at this threshold: ${counts.join("; ")}.`;
+  }
+
+  function draw() {
+    const [scene, threshold] = [scenes[model.get("picture")], model.get("threshold")];
+    const results = sides().map(result);
+    const two = results.length > 1;
+    stage.classList.toggle("two", two);
+    results.forEach(({ map, drawing }, side) => {
+      const svg = stage.querySelectorAll("svg")[side];
+      svg.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
+      svg.innerHTML = drawing;
+      stage.querySelectorAll(".name")[side].textContent = maps[map];
+    });
+    root.querySelectorAll("canvas").forEach((canvas) => (canvas.hidden = !heat.checked));
+    slider.value = threshold;
+    $("output").value = number(threshold);
     slider.setAttribute("aria-valuetext", number(threshold));
+    root.querySelectorAll("input[type=radio]").forEach((r) => {
+      r.checked = Number(r.value) === model.get(r.name);
+      r.disabled = r.name === "against" && Number(r.value) === model.get("map");
+    });
+    if (judged) drawJudgment(results, threshold);
+    const told = results.map(({ map, parts }) => `${two ? `${maps[map]}: ` : ""}${parts.join(" ")}`);
+    $(".notes").innerHTML = told.map((t) => `<p class="note">${escape(t)}</p>`).join("");
+    const spoken = `${scene.title}, threshold ${number(threshold)}, ${results
+      .map(({ map, here }, side) => `${maps[map]}${two ? ` on the ${side ? "right" : "left"}` : ""}${judged ? `, ${noun} ${number(here)}` : ""}`).join(", ")}`;
+    $(".stage img").alt = `${spoken}. ${told.join(" ")}`;
+    $("[role=status]").textContent = spoken;
+    divide();
+  }
+
+  let split = 50; // percent of the width that the left map has
+  function divide(to = split) {
+    split = Math.min(Math.max(to, 0), 100);
+    stage.style.setProperty("--split", `${split}%`);
+    divider.setAttribute("aria-valuenow", Math.round(split));
+    divider.ariaLabel = `Divider between ${sides().map((m) => maps[m]).join(" and ")}`;
+    divider.setAttribute("aria-valuetext", `${sides().map((m, side) => `${maps[m]} on ${Math.round(side ? 100 - split : split)} %`).join(", ")}`);
   }
 
   const set = (name, value) => {
+    if (name === "map" && value === model.get("against")) model.set("against", model.get("map")); // they change sides
     model.set(name, value);
     model.save_changes();
   };
   const repaint = () => {
-    paintHeat(scenes[model.get("picture")], model.get("map"));
+    paintHeat();
     draw();
   };
   const point = (event) => {
@@ -273,11 +307,25 @@ function render({ model, el }) {
     const at = (((event.clientX - frame.left) / frame.width) * 320 - left) / wide;
     set("threshold", Math.round(Math.min(Math.max(at, 0), (STEPS - 1) / STEPS) * STEPS) / STEPS);
   };
+  const drag = (event) => {
+    if (sides().length < 2 || (event.type === "pointermove" && !event.buttons)) return;
+    const frame = stage.getBoundingClientRect();
+    divide((100 * (event.clientX - frame.left)) / frame.width);
+  };
+  const KEYS = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100 };
+  divider.addEventListener("keydown", (event) => {
+    if (!(event.key in KEYS)) return;
+    event.preventDefault();
+    divide(split + KEYS[event.key]);
+  });
   slider.addEventListener("input", () => set("threshold", Number(slider.value)));
   heat.addEventListener("change", draw);
   root.querySelectorAll("input[type=radio]").forEach((r) => r.addEventListener("change", () => set(r.name, Number(r.value))));
-  ["pointerdown", "pointermove"].forEach((kind) => chart.addEventListener(kind, point));
-  const heard = { "change:threshold": draw, "change:picture": repaint, "change:map": repaint };
+  ["pointerdown", "pointermove"].forEach((kind) => {
+    chart.addEventListener(kind, point);
+    stage.addEventListener(kind, drag);
+  });
+  const heard = { "change:threshold": draw, "change:picture": repaint, "change:map": repaint, "change:against": repaint };
   Object.entries(heard).forEach(([event, f]) => model.on(event, f));
   repaint();
   return () => Object.entries(heard).forEach(([event, f]) => model.off(event, f));

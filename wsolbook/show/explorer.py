@@ -1,5 +1,6 @@
 """The threshold explorer: slide a threshold over a localization map and watch region, box and IoU follow.
 
+Two maps are compared on the same picture with a divider to drag: left of it the one, right of it the other.
 In a live notebook it is a widget (anywidget). Its output also carries a self-contained HTML twin, so that
 the rendered book, a page opened from disk and a notebook without a kernel show the same explorer.
 """
@@ -21,7 +22,7 @@ from jaxtyping import Bool, Float, Num, UInt8
 from PIL import Image
 from torch import Tensor
 
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import Interpolation, normalize, resize
 
 try:
     from anywidget import AnyWidget
@@ -58,6 +59,7 @@ class Explorer(AnyWidget):
         threshold: share of the map's maximum, 0.00 to 0.99; follows the slider and moves it.
         picture: index of the picture shown.
         map: index of the map shown.
+        against: index of the map that it is compared with, right of the divider; -1 for none.
     """
 
     _esm = MODULE
@@ -65,6 +67,7 @@ class Explorer(AnyWidget):
     threshold = traitlets.Float(0.2, min=0, max=0.99).tag(sync=True)
     picture = traitlets.Int(0, min=0).tag(sync=True)
     map = traitlets.Int(0, min=0).tag(sync=True)
+    against = traitlets.Int(-1, min=-1).tag(sync=True)
 
     def __repr__(self) -> str:
         """Say what is on show, without a memory address."""
@@ -73,15 +76,20 @@ class Explorer(AnyWidget):
 
     def html(self) -> str:
         """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
-        state = {name: getattr(self, name) for name in ("content", "threshold", "picture", "map")}
-        text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
-        return TWIN.format(
-            id="explorer-" + hashlib.sha256(text.encode()).hexdigest()[:12], state=text, module=MODULE
-        )
+        state = {name: getattr(self, name) for name in ("content", "threshold", "picture", "map", "against")}
+        return twin("explorer", state, MODULE)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({"text/plain": repr(self)}, {})
         return {**data, "text/html": self.html()}, metadata
+
+
+def twin(kind: str, state: Mapping[str, Any], module: str) -> str:
+    """Return the HTML fragment of a widget's state, named by its kind and by what it shows."""
+    text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
+    return TWIN.format(
+        id=f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", state=text, module=module
+    )
 
 
 def explore(
@@ -92,10 +100,13 @@ def explore(
     titles: Sequence[str] | None = None,
     *,
     threshold: float = 0.2,
+    against: str | None = None,
+    how: Interpolation = "bilinear",
+    finer: Float[Tensor, "3 H W"] | Float[Tensor, "n 3 H W"] | None = None,
 ) -> Explorer:
     """Explore how thresholding turns localization maps into boxes.
 
-    Each map is resized bilinearly to its picture, then scaled by min-max to [0, 1] and cut to 8 bits. Region,
+    Each map is resized to its picture, then scaled by min-max to [0, 1] and cut to 8 bits. Region,
     box and IoU follow the evaluation protocol (Choe et al. 2020): strictly above `int(threshold * maximum)`,
     8-connected, largest component, inclusive corners. A picture whose longer side exceeds 160 pixels is
     reduced to 160 first, so that a page stays small; its IoU may then differ a little from that at full size.
@@ -110,12 +121,16 @@ def explore(
             without boxes the score shown is the IoU of region and mask.
         titles: a short name for each picture.
         threshold: where the slider starts.
+        against: name of the map to compare the first with, at the start; the reader may choose any two.
+        how: maps are resized to their picture.
+        finer: the same pictures with more pixels, to look at; all that is measured has the size of `image`.
 
     Raises:
-        ValueError: when the numbers of pictures, maps, boxes, masks and titles do not agree, or a map holds
-            NaN.
+        ValueError: when the numbers of pictures, maps, boxes, masks and titles do not agree, a map holds NaN,
+            or `against` names none.
     """
     pictures = image[None] if image.ndim == 3 else image
+    looks = pictures if finer is None else finer[None] if finer.ndim == 3 else finer
     n = len(pictures)
     named = dict(maps) if isinstance(maps, Mapping) else {"map": maps}
     stacks = {name: values[None] if values.ndim == 2 else values for name, values in named.items()}
@@ -124,15 +139,19 @@ def explore(
     names = list(titles) if titles is not None else [f"{i + 1}" for i in range(n)]
     counts = {f"map {name!r}": len(values) for name, values in stacks.items()}
     counts |= {"boxes": len(truth or pictures), "masks": len(covers or pictures), "titles": len(names)}
+    counts["finer pictures"] = len(looks)
     for what, count in counts.items():
         if count != n:
             raise ValueError(f"{what}: {count} given for {n} pictures")
+    others = list(stacks)[1:]
+    if against is not None and against not in others:
+        raise ValueError(f"against must be one of {', '.join(others) or 'several maps'}, got {against!r}")
 
     height, width = pictures.shape[-2:]
     shrink = min(1.0, GRID / max(height, width))
     grid = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     levels = {
-        name: (normalize(resize(values.detach().float().cpu(), grid)) * 255).to(torch.uint8)
+        name: (normalize(resize(values.detach().float().cpu(), grid, how)).double() * 255).to(torch.uint8)
         for name, values in stacks.items()
     }
     content = {
@@ -140,7 +159,8 @@ def explore(
         "pictures": [
             {
                 "title": names[i],
-                "src": _data_url(pictures[i]),
+                "src": _data_url(looks[i]),
+                "fine": looks.shape[-1] >= 128,
                 "height": grid[0],
                 "width": grid[1],
                 "boxes": _to_grid(truth[i], (height, width), grid) if truth else [],
@@ -150,7 +170,8 @@ def explore(
             for i in range(n)
         ],
     }
-    return Explorer(content=content, threshold=threshold)
+    right = -1 if against is None else list(stacks).index(against)
+    return Explorer(content=content, threshold=threshold, against=right)
 
 
 def _base64(values: UInt8[Tensor, "h w"]) -> str:

@@ -7,7 +7,6 @@ output also carries a self-contained HTML twin, as that of the threshold explore
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from wsolbook.data.critters.drawing import COAT, LAYER, OWN, PALE, PATTERN
 from wsolbook.data.critters.scenery import BACKGROUNDS, PALETTE, STRENGTHS
 from wsolbook.data.critters.scenes import Body, Critter, Scene, Thing, draw_scenes, known, world
 from wsolbook.data.critters.species import MAIN, SPECIES
-from wsolbook.show.explorer import TWIN
+from wsolbook.show.explorer import twin
 from wsolbook.show.portable import SHIPPED, portable
 
 try:
@@ -140,10 +139,7 @@ class Laboratory(AnyWidget):
     def html(self) -> str:
         """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
         state = {name: getattr(self, name) for name in ("content", "scene", "gray", "label")}
-        text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
-        return TWIN.format(
-            id="laboratory-" + hashlib.sha256(text.encode()).hexdigest()[:12], state=text, module=MODULE
-        )
+        return twin("laboratory", state, MODULE)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({"text/plain": repr(self)}, {})
