@@ -20,6 +20,7 @@ LATE = {
     ("profiles", "recipes"),  # under the profile `real`, a result is computed
     ("profiles", "show"),  # the style of figures
     ("profiles", "training"),  # settings of a training
+    ("types", "data"),  # what a network sees of the bytes of a picture
     ("backbones", "cam"),  # the maps of a classifier are CAM's
     ("backbones", "methods"),  # a file may hold the network of any method
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from wsolbook.backbones import build
+from wsolbook.data.transforms import to_network
 from wsolbook.types import Batch, Localizer, Maps, Supervision, Trainable
 
 
@@ -78,3 +79,15 @@ def test_the_protocols_tell_networks_apart():
     assert isinstance(Trained(1, 1), Trainable)
     assert not isinstance(Trained(1, 1), Localizer)
     assert not isinstance(torch.nn.Linear(1, 1), Trainable)
+
+
+def test_pictures_travel_as_bytes_and_become_network_input_where_they_arrive():
+    bytes_ = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8)
+    batch = Batch(bytes_, torch.eye(2), torch.arange(2))
+    assert batch.to("meta").pictures.dtype == torch.uint8
+    assert batch.to("meta").images.device.type == "meta"
+    assert torch.equal(batch.images, to_network(bytes_.float() / 255))
+    assert batch.images is batch.images  # made once
+    assert torch.equal(batch[1:].images, batch.images[1:])
+    changed = replace(batch, pictures=batch.images * 2)
+    assert torch.equal(changed.images, batch.images * 2)

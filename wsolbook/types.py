@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,14 +20,14 @@ class Batch:
     `Supervision`), so that a method cannot learn from what weak supervision does not give it.
 
     Attributes:
-        images: network input, normalized (see `wsolbook.data.transforms.to_network`).
+        pictures: as they travel: bytes, a quarter of their size as numbers, or network input already.
         labels: multi-hot, 1.0 where the class is present.
         index: position of each image in its data set.
         boxes: per image the ground-truth boxes, inclusive pixel corners `(x0, y0, x1, y1)`.
         masks: 0 background, class index + 1 on objects, 255 ignore.
     """
 
-    images: Float[Tensor, "n 3 h w"]
+    pictures: UInt8[Tensor, "n 3 h w"] | Float[Tensor, "n 3 h w"]
     labels: Float[Tensor, "n c"]
     index: Int[Tensor, "n"]
     boxes: list[Num[Tensor, "_ 4"]] | None = None
@@ -34,12 +35,19 @@ class Batch:
     _host: Batch | None = field(default=None, init=False, repr=False, compare=False)  # `replace` forgets it
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pictures)
+
+    @cached_property
+    def images(self) -> Float[Tensor, "n 3 h w"]:
+        """Network input, normalized where the pictures lie (see `wsolbook.data.transforms.to_network`)."""
+        from wsolbook.data.transforms import to_network
+
+        return self.pictures if self.pictures.is_floating_point() else to_network(self.pictures)
 
     def __getitem__(self, part: slice) -> Batch:
         """Return some of the images, with everything that belongs to them."""
         return Batch(
-            self.images[part],
+            self.pictures[part],
             self.labels[part],
             self.index[part],
             self.boxes[part] if self.boxes is not None else None,
@@ -74,7 +82,7 @@ class Batch:
         """Return the same batch where a device can read it while the processor goes on."""
         return replace(
             self,
-            images=self.images.pin_memory(),
+            pictures=self.pictures.pin_memory(),
             labels=self.labels.pin_memory(),
             masks=self.masks.pin_memory() if self.masks is not None else None,
         )
@@ -89,11 +97,11 @@ class Batch:
     def to(
         self, device: torch.device | str, memory_format: torch.memory_format = torch.preserve_format
     ) -> Batch:
-        """Return the same batch with images, labels and masks on `device`; boxes and index stay."""
+        """Return the same batch with pictures, labels and masks on `device`; boxes and index stay."""
         goes = torch.device(device).type != "cpu"  # what comes must be there before somebody reads it
         moved = replace(
             self,
-            images=self.images.to(device, non_blocking=goes, memory_format=memory_format),
+            pictures=self.pictures.to(device, non_blocking=goes, memory_format=memory_format),
             labels=self.labels.to(device, non_blocking=goes),
             masks=self.masks.to(device, non_blocking=goes) if self.masks is not None else None,
         )

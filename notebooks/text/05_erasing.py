@@ -79,7 +79,7 @@ class Left:
     def batch(self, index, epoch=None, masks=()):
         """Return some of the pictures, as `train` asks for them."""
         whole = self.data.batch(index, epoch)
-        return replace(whole, images=whole.images * ~self.gone[list(index), None])
+        return replace(whole, pictures=whole.images * ~self.gone[list(index), None])
 
 
 # %%

@@ -132,7 +132,7 @@ class Double(nn.Module):
 
     def loss(self, batch):
         pictures, labels = batch.images.double(), batch.labels.double()
-        return self.net.loss(replace(batch, images=pictures, labels=labels))
+        return self.net.loss(replace(batch, pictures=pictures, labels=labels))
 
 
 def gradient(net, batch, share=1.0):

@@ -25,8 +25,9 @@ from wsolbook.data.transforms import (
     STD,
     boxes_of,
     from_network,
-    network_input,
     sample,
+    stacked,
+    to_bytes,
     to_network,
     warp_boxes,
 )
@@ -68,10 +69,20 @@ def picture_of(sample):
     return F.to_dtype(sample["image"], torch.float32, scale=True).as_subclass(torch.Tensor)
 
 
-def test_network_input_is_normalize_of_each_picture():
+def test_every_byte_is_the_same_network_input_however_it_gets_there():
+    pictures = torch.arange(256, dtype=torch.uint8).expand(3, 2, 256)
+    seen = to_network(pictures)
+    by_row = (pictures[0, 0].float() / 255 - torch.tensor(MEAN)[:, None]) / torch.tensor(STD)[:, None]
+    assert torch.equal(seen[:, 0], by_row)
+    assert torch.equal(to_network(pictures.float() / 255), seen)
+    assert torch.equal(to_bytes(seen), pictures)
+
+
+def test_pictures_travel_as_bytes_unless_one_holds_fractions():
     whole, padded = scene(8, 8), random_crop(scene(6, 4), generator(0, 0, 1), size=8)
+    assert torch.equal(stacked([whole, whole])[1], whole["image"].as_subclass(torch.Tensor))
     expected = torch.stack([to_network(picture_of(whole)), to_network(picture_of(padded))])
-    torch.testing.assert_close(network_input([whole, padded]), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(stacked([whole, padded]), expected, rtol=0, atol=1e-6)
 
 
 def test_flip_moves_everything_as_the_formula_says():

@@ -176,7 +176,7 @@ def test_a_grid_too_small_for_the_official_border_is_refused():
 
 def test_training_teaches_the_border_and_not_the_teacher():
     net, data = affinity().train(), labeled(halves())
-    data = replace(data, images=data.images + 2 * (data.masks == 3)[:, None].float())
+    data = replace(data, pictures=data.images + 2 * (data.masks == 3)[:, None].float())
     before = {k: v.clone() for k, v in net.teacher.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 0.05, momentum=0.9)
     losses = []

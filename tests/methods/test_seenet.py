@@ -428,7 +428,7 @@ def test_bfloat16_is_finite():
 
 def test_a_loss_that_is_not_finite_is_returned():
     wrong = batch(LABELS)
-    terms = seenet().loss(replace(wrong, images=wrong.images * torch.nan))
+    terms = seenet().loss(replace(wrong, pictures=wrong.images * torch.nan))
     assert terms["classification"].isnan()
 
 

@@ -10,7 +10,7 @@ from torchvision.models import GoogLeNet, Inception3
 from torchvision.models.inception import InceptionB
 
 from wsolbook.backbones.trunk import Tap, Trunk, cam_convolution, he_initialize
-from wsolbook.data.transforms import MEAN, STD
+from wsolbook.data.transforms import MEAN, STD, channels
 
 GOOGLENET_TAPS = {
     "stem": Tap("maxpool2", 192, 8),
@@ -85,8 +85,7 @@ class SignedInput(nn.Module):
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
         """Return the pictures, rescaled."""
-        scale = images.new_tensor(STD).view(3, 1, 1) / 0.5
-        shift = (images.new_tensor(MEAN).view(3, 1, 1) - 0.5) / 0.5
+        scale, shift = channels(STD, images) / 0.5, (channels(MEAN, images) - 0.5) / 0.5
         return images * scale + shift
 
 

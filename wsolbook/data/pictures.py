@@ -23,7 +23,7 @@ from wsolbook.data.augment import AUGMENTATIONS, VIEWS, apply
 from wsolbook.data.counters import generator
 from wsolbook.data.images import full_size, read_image
 from wsolbook.data.made import read_labels
-from wsolbook.data.transforms import IGNORE, Sample, boxes_of, network_input, sample, warp_boxes, warp_masks
+from wsolbook.data.transforms import IGNORE, Sample, boxes_of, sample, stacked, warp_boxes, warp_masks
 from wsolbook.types import Batch
 
 log = logging.getLogger("wsolbook.data")
@@ -154,9 +154,9 @@ class Pictures(ABC):
             labels[row, classes] = 1
         evaluate = epoch is None
         return Batch(
-            images=network_input(seen),
-            labels=labels,
-            index=torch.tensor(kept),
+            stacked(seen),
+            labels,
+            torch.tensor(kept),
             boxes=list(boxes) if evaluate and self.has_boxes else None,
             masks=torch.stack(truth) if masks or (evaluate and self.has_masks) else None,
         )

@@ -22,18 +22,23 @@ STD = (0.229, 0.224, 0.225)
 IGNORE = 255
 
 
-def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, 1, 1)
+def channels(values: tuple[float, float, float], like: Tensor) -> Float[Tensor, "3 1 1"]:
+    """Return a number for each channel, where `like` is, without a copy that waits for a device."""
+    return torch.stack([like.new_full((1, 1), value) for value in values])
 
 
-def to_network(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """Turn pictures in [0, 1] into network input."""
-    return (images - _channels(MEAN, images)) / _channels(STD, images)
+def to_network(
+    images: UInt8[Tensor, "*n 3 h w"] | Float[Tensor, "*n 3 h w"],
+) -> Float[Tensor, "*n 3 h w"]:
+    """Turn pictures, bytes or numbers in [0, 1], into network input."""
+    shares = images if images.is_floating_point() else images.float().div_(255)
+    mean, std = channels(MEAN, shares), channels(STD, shares)
+    return (shares - mean if shares is images else shares.sub_(mean)).div_(std)
 
 
 def from_network(images: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """Turn network input back into pictures in [0, 1]."""
-    return (images * _channels(STD, images) + _channels(MEAN, images)).clamp(0, 1)
+    return (images * channels(STD, images) + channels(MEAN, images)).clamp(0, 1)
 
 
 def to_bytes(images: Float[Tensor, "*n 3 h w"]) -> UInt8[Tensor, "*n 3 h w"]:
@@ -65,20 +70,12 @@ def sample(
     return wrapped
 
 
-def network_input(samples: Sequence[Sample]) -> Float[Tensor, "n 3 h w"]:
-    """Return the pictures of samples of one size as network input.
-
-    The same numbers as `to_network` of each picture, but each passes through memory once.
-    """
+def stacked(samples: Sequence[Sample]) -> UInt8[Tensor, "n 3 h w"] | Float[Tensor, "n 3 h w"]:
+    """Return the pictures of samples of one size as bytes, or as network input where one holds fractions."""
     pictures = [sample["image"].as_subclass(Tensor) for sample in samples]
-    batch = torch.empty(len(pictures), *pictures[0].shape)
-    mean, std = _channels(MEAN, batch), _channels(STD, batch)
-    for row, picture in zip(batch, pictures, strict=True):
-        row.copy_(picture)
-        if not picture.is_floating_point():
-            row.div_(255)
-        row.sub_(mean).div_(std)
-    return batch
+    if not any(picture.is_floating_point() for picture in pictures):
+        return torch.stack(pictures)
+    return torch.stack([to_network(picture) for picture in pictures])
 
 
 def boxes_of(sample: Sample) -> Float[Tensor, "k 4"]:

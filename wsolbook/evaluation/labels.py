@@ -60,11 +60,11 @@ class PseudoLabels:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return the label map of each picture, at its size."""
-        seen = replace(batch, images=_large_enough(batch.images), masks=None, boxes=None)
+        seen = _large_enough(replace(batch, masks=None, boxes=None))
         net, found = self.model, [None] * len(batch)
         if isinstance(net, AffinityNet):
             if self.walk:
-                found = list(net.affinities(seen.images.to(device_of(net))).cpu())
+                found = list(net.affinities(seen.to(device_of(net)).images).cpu())
             net = net.teacher
         if self.maps is not None:
             said = self.maps(batch)
@@ -98,9 +98,9 @@ class Segmented:
 
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return the label map of each picture, at its size."""
-        images = _large_enough(batch.images).to(device_of(self.model))
+        images = _large_enough(batch).to(device_of(self.model)).images
         labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
-        size = (batch.images.shape[-2], batch.images.shape[-1])
+        size = (batch.pictures.shape[-2], batch.pictures.shape[-1])
         return [
             _as_map(each.to(torch.uint8), f"the network, picture {index}")
             for each, index in zip(resize(labels, size, "nearest"), batch.index.tolist(), strict=True)
@@ -144,8 +144,8 @@ def _as_map(labels: UInt8[Tensor, "h w"], origin: str) -> Prediction:
     return Prediction(labels[None].float(), origin=origin)
 
 
-def _large_enough(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 u v"]:
-    height, width = images.shape[-2:]
+def _large_enough(batch: Batch) -> Batch:
+    height, width = batch.pictures.shape[-2:]
     if min(height, width) >= SMALLEST:
-        return images
-    return resize(images, (max(height, SMALLEST), max(width, SMALLEST)))
+        return batch
+    return replace(batch, pictures=resize(batch.images, (max(height, SMALLEST), max(width, SMALLEST))))

@@ -139,7 +139,7 @@ def truths(data: Samples, batch: Batch) -> Iterator[Truth]:
         elif boxes is not None and len(labels) == 1:
             box_classes = labels.expand(len(boxes))
         yield Truth(
-            (batch.images.shape[-2], batch.images.shape[-1]), labels, boxes, box_classes,
+            (batch.pictures.shape[-2], batch.pictures.shape[-1]), labels, boxes, box_classes,
             batch.masks[place] if batch.masks is not None else None,
             withdrawn is not None and bool(withdrawn[index]),
             parts[index] if parts is not None else None,

@@ -55,7 +55,7 @@ class FromNetwork:
         """Return what the network says about each picture."""
         device = device_of(self.model)
         with computing(self.precision, device), looking_once(self.model):
-            return self._look(batch, batch.images.to(device))
+            return self._look(batch, batch.to(device).images)
 
     def _look(self, batch: Batch, images: Float[Tensor, "n 3 h w"]) -> list[Prediction]:
         logits = self.model(images).float().cpu() if self.guesses or self.logits else None

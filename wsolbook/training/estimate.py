@@ -32,7 +32,7 @@ def memory(model: Trainable, data: Samples, config: TrainConfig) -> dict[str, in
     masks = () if made else with_masks(len(data), model.supervision.masks, config.seed)
     batch = next(load(data, [(0, (0,))], masks=masks))
     if made:
-        unknown = torch.full((1, *batch.images.shape[-2:]), IGNORE, dtype=torch.uint8)
+        unknown = torch.full((1, *batch.pictures.shape[-2:]), IGNORE, dtype=torch.uint8)
         batch = replace(batch, masks=unknown)
     return {
         "weights": weights,

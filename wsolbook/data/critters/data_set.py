@@ -14,7 +14,7 @@ from wsolbook.data.counters import keys, uniform
 from wsolbook.data.critters.rendering import Scenes, render
 from wsolbook.data.critters.scenes import Scene, draw_scenes, known, world
 from wsolbook.data.made import read_labels
-from wsolbook.data.transforms import IGNORE, to_network
+from wsolbook.data.transforms import IGNORE
 from wsolbook.types import Batch
 
 # The first counter of each split; 2**40 pictures fit between them.
@@ -113,18 +113,18 @@ class Critters:
         A training batch carries the masks of the pictures that `masks` names (see `wsolbook.types.Samples`).
         """
         places = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
-        images = self.images[places].float() / 255
+        pictures = self.images[places]
         if epoch is None:
             return Batch(
-                to_network(images), self.labels[places], places,
+                pictures, self.labels[places], places,
                 [self.boxes[i] for i in places.tolist()], self.masks[places],
             )  # fmt: skip
         truth = self._taught(places, masks) if masks else None
         if self.flip:
             mirror = uniform(keys(self.seed, places, 100 + epoch), 1)[:, 0, None, None] < 0.5
-            images = torch.where(mirror[:, None], images.flip(-1), images)
+            pictures = torch.where(mirror[:, None], pictures.flip(-1), pictures)
             truth = torch.where(mirror, truth.flip(-1), truth) if truth is not None else None
-        return Batch(to_network(images), self.labels[places], places, masks=truth)
+        return Batch(pictures, self.labels[places], places, masks=truth)
 
     def _taught(self, places: Int[Tensor, " n"], shown: Container[int]) -> UInt8[Tensor, "n h w"]:
         """Return the masks, or what stands in their place, of those pictures that `shown` names."""
