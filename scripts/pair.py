@@ -30,9 +30,10 @@ from chapters import (
 )
 from nbformat import NotebookNode
 
-from wsolbook.show import explorer
+from wsolbook.show import affinities, explorer
+from wsolbook.show.widget import twin as html_of
 
-MODULES = {"explorer": explorer.MODULE}
+MODULES = {"explorer": explorer.MODULE, "affinities": affinities.MODULE}
 FIGURE = re.compile(
     r'class="wsol-explorer" id="(?P<kind>[a-z]+)-.*?'
     r'<script type="application/json">(?P<state>.*?)</script>',
@@ -108,7 +109,7 @@ def redrawn(html: str) -> str:
     """Return an interactive figure with the state that it has and the code of the package."""
     found = FIGURE.search(html)
     assert found
-    return explorer.twin(found["kind"], json.loads(found["state"]), MODULES[found["kind"]])
+    return html_of(found["kind"], json.loads(found["state"]), MODULES[found["kind"]])
 
 
 def old_figures(notebook: NotebookNode) -> int:

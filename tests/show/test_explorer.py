@@ -4,39 +4,26 @@ import base64
 import io
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from pages import in_a_browser, in_node, needs_chromium, needs_node
 from PIL import Image
 
 from wsolbook.show import explorer
 from wsolbook.show.explorer import explore
 
 MODULE = Path(explorer.__file__).with_suffix(".mjs")
-CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 def javascript(expression, cases, tmp_path):
-    """Evaluate `expression` of `c` in Node for each case, with the explorer's functions in scope."""
-    script = tmp_path / "script.mjs"
-    script.write_text(
-        f"""import {{ boxAbove, iou, precisionRecall, above }} from {json.dumps(MODULE.as_uri())};
-        import fs from "node:fs";
-        const cases = JSON.parse(fs.readFileSync(0));
-        console.log(JSON.stringify(cases.map((c) => {expression})));"""
+    """Evaluate `expression` of `c` for each case, with the explorer's functions in scope."""
+    return in_node(
+        "boxAbove, iou, precisionRecall, above", MODULE, f"given.map((c) => {expression})", cases, tmp_path
     )
-    done = subprocess.run(
-        ["node", str(script)], input=json.dumps(cases), capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
 
 
 def random_maps(count=600):
@@ -193,36 +180,6 @@ def test_disagreeing_arguments_are_named(arguments, message):
     image, heat, _ = square()
     with pytest.raises(ValueError, match=re.escape(message)):
         explore(**{"image": image, "maps": heat, **arguments})
-
-
-def in_a_browser(html, steps, tmp_path):
-    """Run `steps` on the first explorer of a page, with its shadow as `root`, and return what they return."""
-    drive = f"""<script type="module">
-      addEventListener("error", (e) => {{ document.title = "error " + e.message; }});
-      setTimeout(() => {{
-        const root = document.querySelector(".wsol-explorer").lastElementChild.shadowRoot;
-        const $ = (selector) => root.querySelector(selector);
-        const point = (kind, at, x, y) => {{
-          const frame = at.getBoundingClientRect();
-          const place = {{ clientX: frame.left + x * frame.width, clientY: frame.top + y * frame.height }};
-          at.dispatchEvent(new PointerEvent(kind, {{ pointerId: 1, bubbles: true, buttons: 1, ...place }}));
-        }};
-        document.title = JSON.stringify((() => {{ {steps} }})());
-      }}, 300);</script>"""
-    page = tmp_path / "page.html"
-    page.write_text(
-        f"<!doctype html><meta charset=utf-8><title>-</title><link rel=icon href=data:,>{html}{drive}"
-    )
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1].replace("&amp;", "&"))
 
 
 @needs_chromium

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pages import CHROMIUM, needs_chromium, needs_node
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,13 +21,10 @@ from wsolbook.data.transforms import to_network
 from wsolbook.show import laboratory as room
 from wsolbook.show.laboratory import described, laboratory, painting, plain
 from wsolbook.show.portable import SHIPPED, folded, integers, portable
+from wsolbook.show.widget import ROOM
 
-HERE = room.HERE.parent
 STORED = Path(__file__).with_name("laboratory")
 NETWORKS = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 def javascript(body, given, tmp_path):
@@ -38,7 +35,7 @@ def javascript(body, given, tmp_path):
         "laboratory": "seen, evidence, newcomer, exchanged",
     }
     imports = [
-        f"import {{ {what} }} from {json.dumps((HERE / f'{name}.mjs').as_uri())};"
+        f"import {{ {what} }} from {json.dumps((ROOM / f'{name}.mjs').as_uri())};"
         for name, what in names.items()
     ]
     script = tmp_path / "script.mjs"

@@ -5,6 +5,8 @@
 //
 // The upper half is arithmetic, the same as wsolbook.metrics.boxes to the last pixel; the lower half draws.
 
+import { HEAT, border, bytes, choices, escape, number } from "./common.mjs";
+
 // ---------------------------------------------------------------------------------------- arithmetic
 
 /** Pixels strictly above int(threshold * maximum), as 0/1. */
@@ -113,48 +115,14 @@ export function precisionRecall(region, mask) {
 
 const STEPS = 100; // thresholds 0.00, 0.01, ..., 0.99
 
-const INFERNO = ["000004", "110a30", "320a5e", "57106e", "781c6d", "9a2865", "bc3754", "d84c3e", "ed6925", "f98e09", "fbb61a", "f4df53", "fcffa4"]
-  .map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-
-function inferno(level) {
-  const at = (level / 255) * (INFERNO.length - 1);
-  const i = Math.min(Math.floor(at), INFERNO.length - 2);
-  return INFERNO[i].map((c, k) => c + (INFERNO[i + 1][k] - c) * (at - i));
-}
-
 const STYLE = `
+common.css
 explorer.css`;
-
-const number = (value) => value.toFixed(2);
-
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-
-const escape = (text) => String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-
-/** SVG path along the pixel edges between a region and its complement. */
-function border(region, width, height) {
-  const on = (x, y) => x >= 0 && y >= 0 && x < width && y < height && region[y * width + x] === 1;
-  const path = [];
-  for (let y = 0; y <= height; y++)
-    for (let x = 0; x <= width; x++) {
-      if (on(x, y) !== on(x - 1, y)) path.push(`M${x} ${y}v1`);
-      if (on(x, y) !== on(x, y - 1)) path.push(`M${x} ${y}h1`);
-    }
-  return path.join("");
-}
 
 const rectangle = ([x0, y0, x1, y1], name) => {
   const at = `x="${x0}" y="${y0}" width="${x1 - x0 + 1}" height="${y1 - y0 + 1}" rx="0.5"`;
   return `<rect class="casing" ${at}/><rect class="${name}" ${at}/>`;
 };
-
-/** Radio buttons that look like a row of tabs, one for each pair of value and label; nothing when there is nothing to choose. */
-const choices = (name, title, options, kind = "") =>
-  options.length < 2
-    ? ""
-    : `<fieldset class="wide ${name}s"><legend>${title}</legend>${options
-        .map(([value, label]) => `<label class="choice ${kind}"><input type="radio" name="${name}" value="${value}"><span>${label}</span></label>`)
-        .join("")}</fieldset>`;
 
 function render({ model, el }) {
   const { pictures, maps } = model.get("content");
@@ -207,7 +175,7 @@ function render({ model, el }) {
       const canvas = root.querySelectorAll("canvas")[side];
       [canvas.width, canvas.height, canvas.style.imageRendering] = [scene.width, scene.height, drawn];
       const pixels = new ImageData(scene.width, scene.height);
-      scene.maps[map].forEach((level, i) => pixels.data.set([...inferno(level), 255 * (0.2 + 0.5 * (level / 255))], 4 * i));
+      scene.maps[map].forEach((level, i) => pixels.data.set([...HEAT[level], 255 * (0.2 + 0.5 * (level / 255))], 4 * i));
       canvas.getContext("2d").putImageData(pixels, 0, 0);
     });
     Object.assign($(".stage img"), { src: scene.src }).style.cssText = `aspect-ratio: ${scene.width} / ${scene.height}; image-rendering: ${drawn}`;

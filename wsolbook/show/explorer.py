@@ -8,12 +8,8 @@ the rendered book, a page opened from disk and a notebook without a kernel show 
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,35 +19,16 @@ from PIL import Image
 from torch import Tensor
 
 from wsolbook.maps import Interpolation, normalize, resize
+from wsolbook.show.widget import Figure, joined
 
-try:
-    from anywidget import AnyWidget
-except ModuleNotFoundError as error:
-    raise ImportError("the threshold explorer needs anywidget: pip install 'wsolbook[book]'") from error
-
-HERE = Path(__file__)
-STYLE = HERE.with_suffix(".css").read_text(encoding="utf-8")
-PAGE = HERE.with_name("page.mjs").read_text(encoding="utf-8")  # starts a figure of a static page
-MODULE = HERE.with_suffix(".mjs").read_text(encoding="utf-8").replace("explorer.css", STYLE) + PAGE
+MODULE = joined("common", "explorer")
 GRID = 160  # longest side, in pixels, of the grid that a page stores and computes on
-
-TWIN = """\
-<style>
-.bd-content div.cell_output .text_html:has(> .wsol-explorer) {{ background: none !important; padding: 0 }}
-</style>
-<div class="wsol-explorer" id="{id}"><script type="application/json">{state}</script>
-<p>An interactive figure: open this page with JavaScript, or run the notebook.</p></div>
-<script type="module">
-{module}
-mount("{id}");
-</script>
-"""
 
 Boxes = Num[Tensor, "_ 4"]
 Mask = UInt8[Tensor, "h w"] | Bool[Tensor, "h w"]
 
 
-class Explorer(AnyWidget):
+class Explorer(Figure):
     """Widget that `explore` returns.
 
     Attributes:
@@ -62,6 +39,8 @@ class Explorer(AnyWidget):
         against: index of the map that it is compared with, right of the divider; -1 for none.
     """
 
+    kind = "explorer"
+    shown = ("content", "threshold", "picture", "map", "against")
     _esm = MODULE
     content = traitlets.Dict().tag(sync=True)
     threshold = traitlets.Float(0.2, min=0, max=0.99).tag(sync=True)
@@ -73,23 +52,6 @@ class Explorer(AnyWidget):
         """Say what is on show, without a memory address."""
         pictures, maps = self.content["pictures"], self.content["maps"]
         return f"Explorer(pictures={len(pictures)}, maps={maps}, threshold={self.threshold:.2f})"
-
-    def html(self) -> str:
-        """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
-        state = {name: getattr(self, name) for name in ("content", "threshold", "picture", "map", "against")}
-        return twin("explorer", state, MODULE)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({"text/plain": repr(self)}, {})
-        return {**data, "text/html": self.html()}, metadata
-
-
-def twin(kind: str, state: Mapping[str, Any], module: str) -> str:
-    """Return the HTML fragment of a widget's state, named by its kind and by what it shows."""
-    text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
-    return TWIN.format(
-        id=f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", state=text, module=module
-    )
 
 
 def explore(
@@ -159,13 +121,13 @@ def explore(
         "pictures": [
             {
                 "title": names[i],
-                "src": _data_url(looks[i]),
+                "src": data_url(looks[i]),
                 "fine": looks.shape[-1] >= 128,
                 "height": grid[0],
                 "width": grid[1],
                 "boxes": _to_grid(truth[i], (height, width), grid) if truth else [],
-                "mask": _base64(_nearest(covers[i], grid)) if covers else None,
-                "maps": [_base64(values[i]) for values in levels.values()],
+                "mask": as_base64(_nearest(covers[i], grid)) if covers else None,
+                "maps": [as_base64(values[i]) for values in levels.values()],
             }
             for i in range(n)
         ],
@@ -174,11 +136,12 @@ def explore(
     return Explorer(content=content, threshold=threshold, against=right)
 
 
-def _base64(values: UInt8[Tensor, "h w"]) -> str:
+def as_base64(values: UInt8[Tensor, "*n h w"]) -> str:
+    """Write bytes as a page stores them."""
     return base64.b64encode(values.contiguous().numpy().tobytes()).decode()
 
 
-def _data_url(picture: Float[Tensor, "3 h w"]) -> str:
+def data_url(picture: Float[Tensor, "3 h w"]) -> str:
     """Encode a picture: small ones exactly, large ones as JPEG of at most 2 x GRID pixels."""
     pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(pixels.numpy()))

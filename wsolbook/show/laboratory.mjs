@@ -3,6 +3,7 @@
 // One module, two hosts, as the threshold explorer: a live notebook calls the default export (anywidget's
 // `render`), a static page calls `mount`. The picture is drawn and the networks run right here.
 
+import { HEAT, bytes, escape } from "./common.mjs";
 import { PARTS, draw, grid, grow, movedTo, withBodyOf } from "./critters.mjs";
 import { open, run } from "./network.mjs";
 
@@ -11,20 +12,9 @@ const MOST = 4; // animals
 const STYLE = `
 laboratory.css`;
 
-const INFERNO = ["000004", "110a30", "320a5e", "57106e", "781c6d", "9a2865", "bc3754", "d84c3e", "ed6925", "f98e09", "fbb61a", "f4df53", "fcffa4"]
-  .map((hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const text = (values) => btoa(String.fromCharCode(...values));
-const escape = (words) => String(words).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const signed = (score) => score.toFixed(1).replace("-", "\u2212");
-
-/** One channel of the color of a level from 0 to 1. */
-function inferno(level, channel) {
-  const at = level * (INFERNO.length - 1);
-  const i = Math.min(Math.floor(at), INFERNO.length - 2);
-  return INFERNO[i][channel] + (INFERNO[i + 1][channel] - INFERNO[i][channel]) * (at - i);
-}
 
 // --------------------------------------------------------------------------------------- arithmetic
 
@@ -155,7 +145,7 @@ function render({ model, el }) {
       const levels = enlarged(maps[shown], side, SEEN);
       peaks[i] = Math.max(peaks[i], ...maps[shown]);
       const level = (at) => Math.min(Math.max(levels[at], 0) / (peaks[i] || 1), 1);
-      paint(view.querySelector(".heat"), SEEN, (at, c) => (c < 3 ? inferno(level(at), c) : 255 * (0.1 + 0.6 * level(at))));
+      paint(view.querySelector(".heat"), SEEN, (at, c) => (c < 3 ? HEAT[Math.round(255 * level(at))][c] : 255 * (0.1 + 0.6 * level(at))));
       paint(view.querySelector(".gray"), SEEN, (at, c) => 255 * (mask[at >> 3] >> (at & 7) & 1) * (c < 3 ? mean[c] : 1));
       const says = `${names[best]} ${percent(shares[best])}`;
       view.querySelector("span").textContent = `says ${says}`;

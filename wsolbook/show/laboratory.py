@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +24,9 @@ from wsolbook.data.critters.drawing import COAT, LAYER, OWN, PALE, PATTERN
 from wsolbook.data.critters.scenery import BACKGROUNDS, PALETTE, STRENGTHS
 from wsolbook.data.critters.scenes import Body, Critter, Scene, Thing, draw_scenes, known, world
 from wsolbook.data.critters.species import MAIN, SPECIES
-from wsolbook.show.explorer import twin
 from wsolbook.show.portable import SHIPPED, portable
+from wsolbook.show.widget import Figure, joined
 
-try:
-    from anywidget import AnyWidget
-except ModuleNotFoundError as error:
-    raise ImportError("the laboratory needs anywidget: pip install 'wsolbook[book]'") from error
-
-HERE = Path(__file__)
 SIZE = 64  # side of the picture that the networks see
 
 
@@ -83,20 +75,10 @@ def painting() -> dict[str, Any]:
     }
 
 
-def _module() -> str:
-    """Join the parts of the page's one module."""
-    parts = [
-        HERE.with_name(f"{name}.mjs").read_text(encoding="utf-8")
-        for name in ("critters", "network", "laboratory", "page")
-    ]
-    whole = re.sub(r'^import .*"\./\w+\.mjs";\n', "", "\n".join(parts), flags=re.MULTILINE)
-    return whole.replace("laboratory.css", HERE.with_suffix(".css").read_text(encoding="utf-8"))
+MODULE = joined("common", "critters", "network", "laboratory")
 
 
-MODULE = _module()
-
-
-class Laboratory(AnyWidget):
+class Laboratory(Figure):
     """Widget that `laboratory` returns.
 
     Attributes:
@@ -108,6 +90,8 @@ class Laboratory(AnyWidget):
         answers: of each network: `scores` of all species, and `map` of the species `label` that it shows.
     """
 
+    kind = "laboratory"
+    shown = ("content", "scene", "gray", "label")
     _esm = MODULE
     content = traitlets.Dict().tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
@@ -135,15 +119,6 @@ class Laboratory(AnyWidget):
         """Where the brush was."""
         bits = np.frombuffer(base64.b64decode(self.gray) or bytes(SIZE * SIZE // 8), np.uint8)
         return np.unpackbits(bits, bitorder="little").reshape(SIZE, SIZE).astype(bool)
-
-    def html(self) -> str:
-        """Return the static twin: one HTML fragment that needs no kernel, no network and no other file."""
-        state = {name: getattr(self, name) for name in ("content", "scene", "gray", "label")}
-        return twin("laboratory", state, MODULE)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({"text/plain": repr(self)}, {})
-        return {**data, "text/html": self.html()}, metadata
 
 
 def laboratory(
