@@ -77,9 +77,13 @@ def stairs(miniature):
 
 def test_the_staircase_is_measured_and_goes_on_where_it_was(stairs, tmp_path):
     record = seeds.reproduce("affinity-multi", stairs, [3], tmp_path, ["test"])
-    assert list(record["metrics"]) == ["CAM mIoU", "walk mIoU", "walk + CRF mIoU", "mIoU", "mIoU with CRF"]
+    stages = ["CAM mIoU", "CAM + CRF mIoU", "walk mIoU", "walk + CRF mIoU", "mIoU", "mIoU with CRF"]
+    named = [stage.replace("mIoU", each) for stage in stages for each in ("mIoU", "mFP", "mFN")]
+    assert list(record["metrics"]) == named
+    shares = torch.tensor([record["metrics"][name][0] for name in named]).view(-1, 3)
+    torch.testing.assert_close(shares.sum(1), torch.full((6,), 100.0))
     assert list(record["center"]) == list(record["metrics"])
-    assert list(record["columns"]["full supervision"]["metrics"]) == ["mIoU", "mIoU with CRF"]
+    assert list(record["columns"]["full supervision"]["metrics"]) == named[-6:]
     assert str(tmp_path) not in str(record["config"])
     assert record["config"]["before"]["before"]["seed"] == 0
     folder = tmp_path / "affinity-multi-before-seed3"

@@ -157,6 +157,12 @@ class TestBothFilters:
         singles = [dense_crf(p[i : i + 1], images[i : i + 1], SMALL, exact=exact) for i in range(3)]
         torch.testing.assert_close(dense_crf(p, images, SMALL, exact=exact), torch.cat(singles))
 
+    def test_one_picture_for_all_maps_equals_one_for_each(self, exact):
+        p, image = scores(3), picture()
+        found = dense_crf(p, image, SMALL, exact=exact)
+        torch.testing.assert_close(found, dense_crf(p, image.expand(3, -1, -1, -1), SMALL, exact=exact))
+        assert (found[0] - found[1]).abs().max() > 0.1
+
     def test_labels_that_are_not_present_take_no_part(self, exact):
         p, images = scores(2, 5), picture(2)
         present = torch.tensor([[True, False, True, False, True], [True, False, False, True, False]])
@@ -222,6 +228,7 @@ def test_presets_are_those_of_the_papers():
         (scores() * math.nan, picture(), "holds nan"),
         (scores(), picture(width=11), "need as many pictures of that size"),
         (scores(), picture(2), "need as many pictures of that size"),
+        (scores(4), picture(2), "need as many pictures of that size"),
         (scores(), picture() / 255, "colors must be in 0 to 255"),
         (scores(), picture().float() - 128, "colors must be in 0 to 255"),
         (scores(height=0), picture(height=0), "there is no pixel"),

@@ -35,15 +35,21 @@ Preset = Literal["none", "psa", "sec", "irn", "deeplab-v1", "deeplab-v2"]
 
 
 class NamedLabelMaps(LabelMaps):
-    """Mean IoU of the label maps of one stage, under its name."""
+    """Mean IoU of the label maps of one stage and what is lacking to 100, under its name."""
 
     def __init__(self, classes: int, headline: str) -> None:
         super().__init__(classes)
         self.headline = headline
+        self.compared = stage_metrics(headline)
 
     def values(self, metric: ConfusionMatrix) -> dict[str, float]:
-        """Return the mean IoU of the classes."""
-        return {self.headline: super().values(metric)["mIoU"]}
+        """Return means over the classes: IoU, false positives and false negatives."""
+        return dict(zip(self.compared, super().values(metric).values(), strict=True))
+
+
+def stage_metrics(headline: str) -> tuple[str, ...]:
+    """Return the names of the numbers of a stage, from that of its mean IoU."""
+    return tuple(headline.replace("mIoU", name) for name in ("mIoU", "mFP", "mFN"))
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,8 @@ class Taught(Recipe):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the numbers that `evaluate` returns: one for each stage that makes label maps."""
-        return self.stages
+        """Names of the numbers that `evaluate` returns: three for each stage that makes label maps."""
+        return tuple(name for stage in self.stages for name in stage_metrics(stage))
 
     @property
     def constants(self) -> Constants | None:

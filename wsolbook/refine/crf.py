@@ -81,7 +81,8 @@ def dense_crf(
     Args:
         probabilities: in 0 to 1; zeros count as 1e-5. They need not sum to one: a factor common to all
             labels of a pixel changes nothing, and PSA passes scores as they are.
-        images: the pictures at the size of the maps, as bytes or as numbers in 0 to 255.
+        images: the pictures at the size of the maps, as bytes or as numbers in 0 to 255; or one picture that
+            all maps belong to, whose lattices are then built once.
         constants: one of `PRESETS`, scaled to the size of the pictures, or others.
         present: labels that each picture has, background included; the others get probability 0 and cost
             nothing. All by default.
@@ -113,24 +114,27 @@ def mean_field(
 
     Raises:
         ValueError: when an energy is not finite, the pictures are not of the size and number of the maps or
-            not in 0 to 255, or a picture has no label.
+            not in 0 to 255, or a map has no label.
     """
     require_finite(energies)
     _require_pictures(images, energies)
-    n, labels, height, width = energies.shape
+    labels = energies.shape[1]
     if labels == 0 or (present is not None and not present.any(1).all()):
         raise ValueError("a picture has no label present; background counts as one")
     if present is not None:
         energies, index, there = pack(energies, present)
         energies = energies.masked_fill(~there[:, :, None, None], torch.inf)
     precise = energies if energies.dtype == torch.float64 else energies.float()
-    unary = -precise.permute(0, 2, 3, 1).flatten(0, 2)
+    # One row a pixel for the filters, with the labels of all maps of its picture; one a map for the softmax.
+    rows = -precise.unflatten(0, (len(images), -1)).permute(0, 3, 4, 1, 2)
+    unary = rows.flatten(0, 3)
     near, far = _kernels(images.to(unary), constants, exact)
     q = _softmax(unary)
     for _ in range(constants.iterations):
+        q = q.view(-1, rows.shape[3] * rows.shape[4])
         agreement = near(q).mul_(constants.near_weight).add_(far(q), alpha=constants.far_weight)
-        q = _softmax(agreement.add_(unary))
-    refined = q.unflatten(0, (n, height, width)).permute(0, 3, 1, 2).to(energies).contiguous()
+        q = _softmax(agreement.view_as(unary).add_(unary))
+    refined = q.view(rows.shape).permute(0, 3, 4, 1, 2).flatten(0, 1).to(energies).contiguous()
     return refined if present is None else unpack(refined, index, labels)
 
 
@@ -165,9 +169,10 @@ def _softmax(rows: Float[Tensor, "p k"]) -> Float[Tensor, "p k"]:
 
 def _require_pictures(images: Tensor, maps: Tensor) -> None:
     n, _, height, width = maps.shape
-    if (images.shape[0], *images.shape[2:]) != (n, height, width):
+    if len(images) not in (1, n) or images.shape[2:] != (height, width):
         raise ValueError(
-            f"{n} maps of {height} x {width} need as many pictures of that size, got {tuple(images.shape)}"
+            f"{n} maps of {height} x {width} need as many pictures of that size, or one for all, "
+            f"got {tuple(images.shape)}"
         )
     if not images.numel():
         raise ValueError(f"there is no pixel in pictures of shape {tuple(images.shape)}")

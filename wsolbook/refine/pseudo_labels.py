@@ -82,24 +82,23 @@ class Labeling:
         if len(classes) == 0:
             return torch.zeros(size, dtype=torch.uint8)
         seen = normalize(resize(maps.float(), size), "max") ** self.power
-        found = []
-        for alpha in self.alphas:
-            scores = with_background(seen, alpha)
-            if affinities is not None:
-                scores = self._walked(scores, affinities, size)
-            if self.crf is not None:
-                scores = dense_crf(scores[None], picture[None], self.crf)[0]
-            found.append(named(scores, classes))
+        scores = torch.stack([with_background(seen, alpha) for alpha in self.alphas])
+        if affinities is not None:
+            scores = self._walked(scores, affinities, size)
+        if self.crf is not None:
+            scores = dense_crf(scores, picture[None], self.crf)
+        found = [named(each, classes) for each in scores]
         return found[0] if len(found) == 1 else combine(*found)
 
     def _walked(
-        self, scores: Float[Tensor, "l h w"], affinities: Float[Tensor, "m s t"], size: tuple[int, int]
-    ) -> Float[Tensor, "l h w"]:
+        self, scores: Float[Tensor, "a l h w"], affinities: Float[Tensor, "m s t"], size: tuple[int, int]
+    ) -> Float[Tensor, "a l h w"]:
         """Return the scores after the walk, resized to the picture."""
         grid = (affinities.shape[-2], affinities.shape[-1])
-        cells = adaptive_avg_pool2d(scores[None], grid)
+        cells = adaptive_avg_pool2d(scores, grid).flatten(0, 1)[None]
         walked = random_walk(cells, affinities[None], self.beta, self.steps, self.radius)[0]
-        return resize(walked, size).clamp(0, 1)  # rounding may leave the range of the scores
+        scores = resize(walked.unflatten(0, scores.shape[:2]), size)
+        return scores.clamp(0, 1)  # rounding may leave their range
 
 
 @dataclass(frozen=True)
