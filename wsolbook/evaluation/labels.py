@@ -98,7 +98,8 @@ class Segmented:
 
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return the label map of each picture, at its size."""
-        images = _large_enough(batch).to(device_of(self.model)).images
+        seen = _large_enough(replace(batch, masks=None, boxes=None))
+        images = seen.to(device_of(self.model)).images
         labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
         size = (batch.pictures.shape[-2], batch.pictures.shape[-1])
         return [

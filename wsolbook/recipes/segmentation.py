@@ -187,7 +187,7 @@ SEGMENTATION: dict[str, Deeplab | Sec] = {
         columns=TRUTH,
         evaluate_every=0,
     ),
-    # CAM, walk, CRF, DeepLab, and how far the truth would have brought it. Rate by the same small search: with
+    # CAM, walk, CRF, DeepLab, and how far the truth would have brought it. Rate by the same search: with
     # labels at alpha 16 the network ends at 42.5 and 47.0 with CRF at 0.02, at 11.9 at 0.1.
     "affinity-multi": Deeplab(
         source="Ahn and Kwak, CVPR 2018, table 1, and table 4: LargeFOV, VOC val",
