@@ -6,7 +6,8 @@ Everything computes on the CPU, so backward passes, `nonzero` and `item` work. I
 - `torch.cuda.is_available()` and `torch.accelerator` say that it is there,
 - an operation on tensors of both devices raises `DeviceMismatchError`, with CUDA's own exceptions to that
   rule (0-dimensional CPU tensors, CPU indices, `copy_`), and `.numpy()` of a CUDA tensor a `TypeError`,
-- every wait of the processor for the device is counted by the line of code that caused it.
+- every wait of the processor for the device is counted by the line of code that caused it: reading what is
+  there, shapes that depend on it, and copies that nobody asked to be made later, or not from pinned memory.
 
 Tags belong to storages, held by weak references that keep their addresses from being used again: views,
 `detach`, `.data` and what autograd saves have the device of their storage.
@@ -29,6 +30,7 @@ from torch.utils._pytree import tree_leaves
 
 GPU = torch.device("cuda", 0)
 CPU = torch.device("cpu")
+ASIDE = 2**16  # bytes that a driver takes aside at once, to copy them to the device later
 FACTORIES = (
     "arange", "empty", "empty_like", "empty_strided", "eye", "full", "full_like", "hann_window", "linspace",
     "logspace", "ones", "ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
@@ -63,6 +65,7 @@ class Simulator(TorchDispatchMode):
         super().__init__()
         self.ours = ours
         self.tags: dict[int, StorageWeakRef] = {}
+        self.pinned: dict[int, StorageWeakRef] = {}  # memory that a device reads by itself
         # Made inside torch, with the device of some tensor, which we cannot know.
         self.either: dict[int, StorageWeakRef] = {}
         self.in_python = False  # a factory that was called from Python decides the device itself
@@ -190,11 +193,12 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
     deepcopy = Tensor.__deepcopy__
     device_of = torch._C.TensorBase.device.__get__
 
-    def moved(x: Tensor, gpu: bool, copy: bool = False) -> Tensor:
-        if (simulator.on_gpu(x) == gpu and not copy) or device_of(x).type == "meta":
+    def moved(x: Tensor, gpu: bool, later: bool = False) -> Tensor:
+        if simulator.on_gpu(x) == gpu or device_of(x).type == "meta":
             return x
-        if not gpu:
-            simulator.wait("to cpu")
+        aside = x.untyped_storage()._cdata in simulator.pinned or x.numel() * x.element_size() <= ASIDE
+        if not (gpu and later and aside):
+            simulator.wait(f"to {'cuda' if gpu else 'cpu'}")
         return _Move.apply(x, simulator, gpu)
 
     def fake_to(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -206,14 +210,19 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         elif args and args[0] is None:
             args = args[1:]
         where = _device(where)
-        kwargs.pop("non_blocking", None)
+        later = kwargs.pop("non_blocking", False)
         if where is not None and where.type == "meta":
             return to(x, where, *args, **kwargs)
         if len(args) > 1 and isinstance(args[1], bool):  # (dtype, non_blocking)
             args = args[:1]
         args = tuple(a for a in args if not isinstance(a, bool))
         result = to(x, *args, **kwargs) if args or kwargs else x
-        return result if where is None else moved(result, where.type == "cuda")
+        return result if where is None else moved(result, where.type == "cuda", later)
+
+    def fake_pin_memory(x: Tensor, *args: Any) -> Tensor:
+        made = x.clone()
+        simulator.pinned[made.untyped_storage()._cdata] = StorageWeakRef(made.untyped_storage())
+        return made
 
     def fake_numpy(x: Tensor, *args: Any, **kwargs: Any) -> Any:
         if simulator.on_gpu(x):
@@ -247,6 +256,8 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
             finally:
                 simulator.in_python = outer
             if gpu:
+                if name in ("tensor", "new_tensor"):
+                    simulator.wait("numbers to cuda")
                 return simulator.put(result)
             if where is not None and simulator.on_gpu(result):
                 return _copy(result, simulator, False)
@@ -273,7 +284,7 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (Tensor, "to", fake_to),
         (Tensor, "cuda", lambda x, *a, **k: moved(x, True)),
         (Tensor, "cpu", lambda x, *a, **k: moved(x, False)),
-        (Tensor, "pin_memory", lambda x, *a: x),
+        (Tensor, "pin_memory", fake_pin_memory),
         (Tensor, "numpy", fake_numpy),
         (Tensor, "tolist", fake_tolist),
         (Tensor, "__deepcopy__", fake_deepcopy),

@@ -11,9 +11,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "wsolbook"
 # From the ground up. A module may import its own room and those before it.
 ROOMS = [
-    "compiled", "files", "types", "memory", "precision", "results", "checks", "profiles", "distributed",
-    "maps", "alignment", "data", "metrics", "refine", "backbones", "cam", "show", "segmentation", "methods",
-    "evaluation", "training", "recipes", "commands", "cli",
+    "compiled", "files", "doubts", "types", "memory", "precision", "results", "checks", "profiles",
+    "distributed", "maps", "alignment", "data", "metrics", "refine", "backbones", "cam", "show",
+    "segmentation", "methods", "evaluation", "training", "recipes", "commands", "cli",
 ]  # fmt: skip
 # Arrows that go up, taken only when a function that needs them is called.
 LATE = {

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from wsolbook.doubts import wrong
 
 Normalization = Literal["min-max", "max"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -107,6 +109,12 @@ def multi_scale(
     return torch.stack(views).mean(0)
 
 
+def outside(numbers: Num[Tensor, "..."], high: float) -> Bool[Tensor, ""]:
+    """Return whether a number is below 0, above `high` or NaN."""
+    least, most = numbers.aminmax()
+    return ~((least >= 0) & (most <= high))
+
+
 def require_finite(
     maps: Float[Tensor, "..."], source: Float[Tensor, "..."] | None = None, layer: str = ""
 ) -> None:
@@ -118,7 +126,7 @@ def require_finite(
         layer: where that comes from.
     """
     bad = ~torch.isfinite(maps)
-    if not bad.any():
+    if not wrong(bad.any()):
         return
     where = tuple(bad.nonzero()[0].tolist())
     if source is None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from wsolbook.data.sampling import (
     batch_index,
     evaluation_batches,
     order,
+    readers,
     steps_per_epoch,
     training_batches,
 )
@@ -92,3 +95,17 @@ def test_loading_leaves_the_global_random_state_alone():
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="data set is empty"):
         next(iter(training_batches(ToySamples(0), 2, steps=range(1))))
+
+
+def test_processes_read_ahead_where_a_device_would_wait_for_files(monkeypatch):
+    card, cpu = torch.device("cuda", 0), torch.device("cpu")
+    in_memory, in_files = ToySamples(4), ToySamples(4)
+    in_files.path = lambda index: f"{index}.jpg"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    assert [readers(data, where) for data in (in_memory, in_files) for where in (cpu, card)] == [0, 0, 0, 8]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert readers(in_files, card) == 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+    assert readers(in_files, card) == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert readers(in_files, card) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 import torch
 
 from wsolbook import maps as maps_of
@@ -9,7 +12,17 @@ from wsolbook.backbones import build
 from wsolbook.data import critters
 from wsolbook.evaluation import FromNetwork, center_gaussian, evaluate
 from wsolbook.evaluation.frame import frame_boxes, frame_maps, frame_masks
-from wsolbook.evaluation.tasks import Boxes, Classification, Parts, Pixels
+from wsolbook.evaluation.labels import PseudoLabels, Segmented
+from wsolbook.evaluation.tasks import (
+    Boxes,
+    Classification,
+    LabelMaps,
+    Localization,
+    Parts,
+    Pixels,
+    Seeds,
+)
+from wsolbook.methods import METHODS
 from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, SeedIoU
 from wsolbook.metrics import parts as part
 from wsolbook.metrics.boxes import box_above, box_iou
@@ -17,6 +30,7 @@ from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
 from wsolbook.refine import affinity
 from wsolbook.refine.crf import PRESETS, dense_crf
 from wsolbook.refine.pamr import pamr
+from wsolbook.refine.pseudo_labels import Labeling
 from wsolbook.refine.random_walk import random_walk
 
 
@@ -26,6 +40,8 @@ def on_card(shape, high=None):
     return (made if high is None else (made * high).to(torch.uint8)).to("cuda")
 
 
+affinity_net = partial(METHODS["affinity"], backbone="tiny", classes=8)
+deeplab = partial(METHODS["deeplab"], backbone="tiny", classes=8)
 BOXES = torch.tensor([[1, 2, 9, 9]])
 
 
@@ -80,10 +96,41 @@ def test_maps(gpu):
     assert maps_of.resize(scores, 16, "bicubic").is_cuda
 
 
-def test_critters_are_drawn_and_measured(gpu):
-    data = critters.Critters(4, size=32)
-    net = build("tiny", classes=8).eval().to("cuda")
-    tasks = [Classification(), Boxes(), Pixels(), Parts()]
-    tallies = evaluate(FromNetwork(net, logits=True), data, tasks, batch_size=2)
-    assert [t.total.images for t in tallies] == [4] * 4
-    print(gpu.waits)
+NET = partial(build, "tiny", classes=8)
+SINGLE, MULTI = critters.Critters(8, size=32), critters.Critters(8, "multi", size=32)
+FRAMED = [Classification(), Boxes(), Pixels(), Parts()]
+
+
+@pytest.mark.parametrize(
+    ("source", "build_it", "data", "tasks", "copies"),
+    [
+        (partial(FromNetwork, logits=True), NET, SINGLE, FRAMED, 2),  # logits and maps
+        (FromNetwork, NET, MULTI, [Seeds(8)], 1),
+        (partial(FromNetwork, guesses=5), NET, SINGLE, [Localization()], 2),
+        (partial(FromNetwork, order=tuple(range(7, -1, -1))), NET, MULTI, [Seeds(8)], 1),
+        (partial(PseudoLabels, Labeling()), affinity_net, MULTI, [LabelMaps(8)], 2),  # maps and affinities
+        (Segmented, deeplab, MULTI, [LabelMaps(8)], 1),
+    ],
+    ids=["framed", "seeds", "guesses", "order", "pseudo labels", "segmented"],
+)
+def test_evaluation_waits_for_the_copies_of_its_results_alone(source, build_it, data, tasks, copies, gpu):
+    """One more batch waits for nothing else; every picture is counted."""
+    net = build_it().eval().to("cuda")
+    found = []
+    for pictures in (4, 8):
+        some = critters.Critters.of(data.scenes[:pictures], 32)
+        gpu.waits.clear()
+        tallies = evaluate(source(net), some, tasks, batch_size=4)
+        found.append(gpu.waits.copy())
+        assert [t.total.images for t in tallies] == [pictures] * len(tasks)
+    assert sum((found[1] - found[0]).values()) <= copies, found[1] - found[0]
+
+
+def test_what_is_wrong_with_a_map_is_said_as_on_the_processor(gpu):
+    net = NET().eval().to("cuda")
+    with torch.no_grad():
+        net.linear.weight[3] = torch.nan
+    with pytest.raises(ValueError, match="the weight of layer features is NaN or infinite"):
+        evaluate(FromNetwork(net), MULTI, [Seeds(8)])
+    with pytest.raises(ValueError, match=r"class [4-7] does not exist: the network has classes 0 to 3"):
+        evaluate(FromNetwork(build("tiny", classes=4).eval().to("cuda")), MULTI, [Seeds(8)])

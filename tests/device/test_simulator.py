@@ -60,8 +60,21 @@ def test_waits_are_counted_where_they_are(gpu):
     x.nonzero()
     x.tolist()
     x.cpu()
-    assert {what for what, _ in gpu.waits} == {"_local_scalar_dense", "nonzero", "tolist", "to cpu"}
-    assert sum(gpu.waits.values()) == 4
+    torch.ones(2).to("cuda")
+    torch.tensor([1, 2], device="cuda")
+    reading = {"_local_scalar_dense", "nonzero", "tolist", "to cpu", "to cuda", "numbers to cuda"}
+    assert {what for what, _ in gpu.waits} == reading
+    assert sum(gpu.waits.values()) == 6
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="counts waits, which only the simulator does")
+def test_a_copy_to_the_device_waits_unless_it_is_small_or_pinned_and_may_be_made_later(gpu):
+    small, large = torch.zeros(2**16, dtype=torch.uint8), torch.zeros(2**16 + 1, dtype=torch.uint8)
+    for source in (small, large.pin_memory()[1:], large.to("cuda", non_blocking=True)):
+        source.to("cuda", non_blocking=True)
+    assert sum(gpu.waits.values()) == 1  # of the large one
+    small.to("cuda")
+    assert sum(gpu.waits.values()) == 2
 
 
 def test_a_copy_of_a_network_is_where_the_network_is(gpu):

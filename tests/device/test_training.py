@@ -9,14 +9,17 @@ import torch
 from taught import as_declared
 
 from wsolbook.data import critters
+from wsolbook.data.sampling import training_batches
+from wsolbook.maps import require_finite
 from wsolbook.methods import METHODS
-from wsolbook.training import Optim, TrainConfig, train
+from wsolbook.training import NonFiniteLossError, Optim, TrainConfig, train
+from wsolbook.types import Supervision
 
 OPTIM = Optim(lr=0.01, momentum=0.9)
 DATA = critters.Critters(16, size=32)
-# One wait reads the losses. Erasing looks which round it is, and SEC builds two lattices for each batch, of
-# sizes that depend on the pictures.
-WAITS = {"erasing": 2, "sec": 11}
+# One wait reads the losses. SEC builds two lattices for each batch: how far they reach, how many simplices
+# and corners they have depends on the pictures.
+WAITS = {"sec": 7}
 
 
 def net(method="cam"):
@@ -58,6 +61,30 @@ def test_a_step_of_each_method(method, gpu, tmp_path):
 def test_a_step_of_each_way_to_train(settings, more, gpu):
     waits = waits_a_step(gpu, **settings)
     assert sum(waits.values()) <= 1 + more, waits
+
+
+def test_what_a_loss_checks_is_said_with_the_losses(gpu):
+    class Careful(torch.nn.Linear):
+        supervision = Supervision()
+
+        def loss(self, batch):
+            require_finite(self(batch.images.mean((2, 3))) / 0)
+            return {"sum": self.weight.sum()}
+
+    with pytest.raises(NonFiniteLossError, match="step 0"):
+        train(Careful(3, 8), DATA, config(steps=1))
+
+
+def test_pictures_come_as_bytes_from_memory_that_is_copied_later(gpu):
+    wide = critters.Critters(16, size=96)  # more than a driver takes aside at once
+    gpu.waits.clear()
+    for batch in training_batches(wide, 8, steps=range(2), device=torch.device("cuda")):
+        assert batch.pictures.dtype == torch.uint8
+        assert batch.to("cuda").images.is_cuda
+    assert not gpu.waits
+    for batch in training_batches(wide, 8, steps=range(2)):
+        batch.to("cuda")
+    assert sum(gpu.waits.values()) == 2
 
 
 def test_a_training_goes_on(gpu, tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsolbook.doubts import wrong
+
 Score = Callable[[Any], Tensor]
 Classes = int | str | Sequence[int] | Sequence[str] | Tensor | None
 
@@ -53,10 +55,11 @@ def choose(classes: Classes, logits: Any, names: Sequence[str] = ()) -> Tensor:
         raise ValueError(
             f"classes must be one number, (n,) or (n, k) for n = {n} images, got {tuple(chosen.shape)}"
         )
-    wrong = chosen[(chosen < 0) | (chosen >= count)]
-    if len(wrong):
-        raise ValueError(f"class {int(wrong[0])} does not exist: the network has classes 0 to {count - 1}")
-    return chosen.to(logits.device)  # checked where it was given: the processor need not wait for a device
+    outside = (chosen < 0) | (chosen >= count)  # asked where it was given: no device need be waited for
+    if wrong(outside.any()):
+        strange = int(chosen[outside][0])
+        raise ValueError(f"class {strange} does not exist: the network has classes 0 to {count - 1}")
+    return chosen.clamp(0, count - 1).to(logits.device, non_blocking=chosen.is_cpu)
 
 
 def best(word: str) -> int:

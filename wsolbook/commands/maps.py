@@ -45,7 +45,7 @@ class WriteMaps(SamplesOptions):
         dtype: float16 keeps raw maps; uint8 scales each by min-max to 0 to 255.
         precision: number format of the network, as for training.
         batch_size: pictures at once; 1 where they are left as they are.
-        workers: processes that read ahead.
+        workers: processes that read ahead; by default as many as help on the device.
         shard: part and number of parts, as 3/8; by default what the launcher says.
     """
 
@@ -60,7 +60,7 @@ class WriteMaps(SamplesOptions):
     dtype: Literal["float16", "uint8"] = "float16"
     precision: Precision = "fp32"
     batch_size: int = 32
-    workers: int = 0
+    workers: int | None = None
     shard: str = ""
 
     def problems(self) -> list[str]:
@@ -68,7 +68,7 @@ class WriteMaps(SamplesOptions):
         found = [
             f"{name} must be at least {least}, got {getattr(self, name)}"
             for name, least in (("top", 1), ("size", 0), ("batch_size", 1), ("workers", 0), ("number", 1))
-            if getattr(self, name) < least
+            if getattr(self, name) is not None and getattr(self, name) < least
         ]
         if not self.weights.is_file():
             found.append(f"weights file {self.weights} does not exist")
@@ -119,7 +119,7 @@ def write(
     saving: Iterator[None] = iter(())  # the batch before, while the network looks at the next
     bar = tqdm(total=len(todo), desc="maps", unit=" pictures", disable=None)
     with bar, ThreadPoolExecutor() as pool:
-        for batch in load(data, keys, options.workers):
+        for batch in load(data, keys, options.workers, device=source.device):
             found = within_memory(source, batch)
             list(saving)
             saving = pool.map(save, batch.index.tolist(), found)

@@ -48,7 +48,7 @@ class WriteLabels(SamplesOptions):
         scales: factors of the size; maps are averaged over them.
         flip: also average over mirrored pictures.
         batch_size: critters at once; pictures of other data sets come alone.
-        workers: processes that read ahead.
+        workers: processes that read ahead; by default as many as help on the device.
         shard: part and number of parts, as 3/8; by default what the launcher says.
     """
 
@@ -67,7 +67,7 @@ class WriteLabels(SamplesOptions):
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     batch_size: int = 16
-    workers: int = 0
+    workers: int | None = None
     shard: str = ""
 
     def problems(self) -> list[str]:
@@ -75,7 +75,7 @@ class WriteLabels(SamplesOptions):
         found = [
             f"{name} must be at least {least}, got {getattr(self, name)}"
             for name, least in (("batch_size", 1), ("workers", 0))
-            if getattr(self, name) < least
+            if getattr(self, name) is not None and getattr(self, name) < least
         ]
         if self.weights is None and self.maps is None:
             found.append("give --weights FILE, --maps FOLDER, or both")

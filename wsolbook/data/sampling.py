@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 import torch
@@ -13,6 +14,7 @@ from wsolbook.data.counters import seed_of
 from wsolbook.types import Batch, Samples
 
 Key = tuple[int | None, Sequence[int]]
+CPU = torch.device("cpu")
 
 
 @functools.lru_cache(maxsize=2)
@@ -56,9 +58,9 @@ def training_batches(
     seed: int = 0,
     rank: int = 0,
     world: int = 1,
-    workers: int = 0,
+    workers: int | None = None,
     masks: Container[int] = (),
-    pin: bool = False,
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
     """Yield this process's share of the batch of every step in `steps`.
 
@@ -72,9 +74,9 @@ def training_batches(
         rank: this process takes the samples `rank`, `rank + world`, ... of each batch. Where a batch is
             smaller than `world`, the processes left over receive its first sample.
         world: number of processes.
-        workers: processes that read ahead; 0 reads in this one. The batches do not depend on it.
+        workers: processes that read ahead (see `load`). The batches do not depend on it.
         masks: the samples that come with their mask (see `with_masks`).
-        pin: whether to put them where a CUDA device reads them without the processor.
+        device: where the batches will go.
 
     Raises:
         ValueError: on an empty data set.
@@ -88,11 +90,17 @@ def training_batches(
             epoch, index = batch_index(n, batch_size, seed, step)
             yield epoch, index[rank::world] or index[:1]
 
-    yield from load(data, keys(), workers, masks, pin)
+    yield from load(data, keys(), workers, masks, device)
 
 
 def evaluation_batches(
-    data: Samples, batch_size: int, *, rank: int = 0, world: int = 1, workers: int = 0
+    data: Samples,
+    batch_size: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int | None = None,
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
     """Yield the evaluation view in order; over all processes every sample comes exactly once.
 
@@ -101,7 +109,7 @@ def evaluation_batches(
     """
     mine = range(rank, len(data), world)
     keys = [(None, tuple(mine[i : i + batch_size])) for i in range(0, len(mine), batch_size)]
-    yield from load(data, keys, workers)
+    yield from load(data, keys, workers, device=device)
 
 
 class _View(Dataset[Batch]):
@@ -117,10 +125,23 @@ class _View(Dataset[Batch]):
 
 
 def load(
-    data: Samples, keys: Iterable[Key], workers: int = 0, masks: Container[int] = (), pin: bool = False
+    data: Samples,
+    keys: Iterable[Key],
+    workers: int | None = None,
+    masks: Container[int] = (),
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
-    """Yield batches by (epoch, indices) in their order, read here or ahead in `workers` other processes."""
-    view = _View(data, masks)
+    """Yield batches by (epoch, indices) in their order.
+
+    Args:
+        data: the data set.
+        keys: epoch and samples of each batch.
+        workers: processes that read ahead; 0 reads in this one. None takes those of `readers`.
+        masks: the samples that come with their mask.
+        device: where the batches will go; a CUDA device finds them in memory that it reads by itself.
+    """
+    view, pin = _View(data, masks), device.type == "cuda"
+    workers = readers(data, device) if workers is None else workers
     if workers == 0:
         return (view[key].pin_memory() if pin else view[key] for key in keys)
     private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream
@@ -129,3 +150,14 @@ def load(
             view, batch_size=None, sampler=keys, num_workers=workers, generator=private, pin_memory=pin
         )
     )
+
+
+def readers(data: Samples, device: torch.device) -> int:
+    """Return how many processes keep a device busy: none for the processor and for pictures in memory.
+
+    Pictures in files take a processor each for its part of the time, up to 8. Where processes do not begin as
+    copies of this one, as on Windows and macOS, there are none either.
+    """
+    if device.type != "cuda" or not hasattr(data, "path") or not hasattr(os, "sched_getaffinity"):
+        return 0
+    return max(1, min(8, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))

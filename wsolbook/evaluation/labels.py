@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from wsolbook.data.sampling import load
+from wsolbook.data.sampling import CPU, load
 from wsolbook.data.transforms import to_bytes
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.sources import FromNetwork, Source, device_of
@@ -57,6 +57,11 @@ class PseudoLabels:
     order: tuple[int, ...] | None = None
     maps: Source | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; the CPU without one."""
+        return CPU if self.model is None else device_of(self.model)
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return the label map of each picture, at its size."""
@@ -64,7 +69,7 @@ class PseudoLabels:
         net, found = self.model, [None] * len(batch)
         if isinstance(net, AffinityNet):
             if self.walk:
-                found = list(net.affinities(seen.to(device_of(net)).images).cpu())
+                found = list(net.affinities(seen.to(self.device).images).cpu())
             net = net.teacher
         if self.maps is not None:
             said = self.maps(batch)
@@ -96,10 +101,15 @@ class Segmented:
     flip: bool = False
     crf: Constants | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return device_of(self.model)
+
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return the label map of each picture, at its size."""
         seen = _large_enough(replace(batch, masks=None, boxes=None))
-        images = seen.to(device_of(self.model)).images
+        images = seen.to(self.device).images
         labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
         size = (batch.pictures.shape[-2], batch.pictures.shape[-1])
         return [
@@ -114,7 +124,7 @@ def write_label_maps(
     files: Sequence[Path],
     share: tuple[int, int] = (0, 1),
     batch_size: int = 1,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> int:
     """Write the label maps that are missing and return how many pictures that were.
 
@@ -124,7 +134,7 @@ def write_label_maps(
         files: one for each picture.
         share: the part that this process does, counted from 0, and the number of parts.
         batch_size: pictures at once; 1 where their sizes differ.
-        workers: processes that read ahead.
+        workers: processes that read ahead; None as many as help on the device of the source.
 
     Raises:
         OSError: when a picture cannot be read or a file cannot be written; what is there is whole.
@@ -133,7 +143,7 @@ def write_label_maps(
     todo = [i for i in range(share[0], len(data), share[1]) if not files[i].is_file()]
     keys = [(None, tuple(todo[i : i + batch_size])) for i in range(0, len(todo), batch_size)]
     with tqdm(total=len(todo), desc="labels", unit=" pictures", disable=None) as bar:
-        for batch in load(data, keys, workers):
+        for batch in load(data, keys, workers, device=getattr(source, "device", CPU)):
             seen = replace(batch, masks=None, boxes=None)  # labels are made without the truth
             for place, said in zip(batch.index.tolist(), within_memory(source, seen), strict=True):
                 write_labels(files[place], said.values[0].to(torch.uint8))

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from wsolbook.data.sampling import evaluation_batches
+from wsolbook.data.sampling import CPU, evaluation_batches
 from wsolbook.distributed import gather, rank_and_world, sum_over_processes
 from wsolbook.evaluation.bootstrap import PerImage
 from wsolbook.evaluation.picture import Prediction, Truth, truths
@@ -69,7 +69,7 @@ def evaluate(
     tasks: Sequence[Task[Any]],
     *,
     batch_size: int = 32,
-    workers: int = 0,
+    workers: int | None = None,
     keep: bool = False,
 ) -> list[Tally[Any]]:
     """Count a data set by some tasks, shared by all processes (see `wsolbook.distributed`).
@@ -79,7 +79,7 @@ def evaluate(
         data: evaluation view; at its own size (`task.view`) in batches of one.
         tasks: what to count.
         batch_size: pictures at once; fewer where memory does not hold them.
-        workers: processes that read ahead.
+        workers: processes that read ahead; None as many as help on the device of the source.
         keep: also keep the counts of each image, for a paired bootstrap.
 
     Returns:
@@ -91,7 +91,8 @@ def evaluate(
     """
     tallies = [Tally(task, keep) for task in tasks]
     rank, world = rank_and_world()
-    batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers)
+    device = getattr(source, "device", CPU)
+    batches = evaluation_batches(data, batch_size, rank=rank, world=world, workers=workers, device=device)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         counting: list[Iterator[Any]] = []  # of the batch before, while the network looks at the next
         for batch in progress(batches, "evaluating", -(-len(data) // (batch_size * world))):

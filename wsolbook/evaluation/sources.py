@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from wsolbook.backbones import Trunk
 from wsolbook.cam.network import alone
+from wsolbook.doubts import later
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import find_file, read_maps
 from wsolbook.maps import multi_scale
@@ -50,12 +51,16 @@ class FromNetwork:
     order: tuple[int, ...] | None = None
     precision: Precision = "fp32"
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is, and pictures should come to."""
+        return device_of(self.model)
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
         """Return what the network says about each picture."""
-        device = device_of(self.model)
-        with computing(self.precision, device), looking_once(self.model):
-            return self._look(batch, batch.to(device).images)
+        with computing(self.precision, self.device), looking_once(self.model):
+            return self._look(batch, batch.to(self.device).images)
 
     def _look(self, batch: Batch, images: Float[Tensor, "n 3 h w"]) -> list[Prediction]:
         logits = self.model(images).float().cpu() if self.guesses or self.logits else None
@@ -66,7 +71,11 @@ class FromNetwork:
         # All pictures get as many maps as the one with the most classes, at least one; the rest is cut again.
         filled = pad_sequence([*classes, torch.zeros(1, dtype=torch.long)], batch_first=True)[:-1]
         asked = filled if self.order is None else torch.tensor(self.order)[filled]
-        maps = self._maps(images, asked.to(images.device)).float().cpu()
+        asked = asked.to(images.device, non_blocking=True)
+        with later() as marked:
+            maps = marked(self._maps(images, asked).float()).cpu()
+        if not (images.is_cpu or maps.isfinite().all()):
+            self._maps(images, asked)  # every check at its place says what is wrong
         return [
             Prediction(values[: len(own)], own, score, f"{self.name}, picture {index}")
             for values, own, score, index in zip(maps, classes, scores, batch.index.tolist(), strict=True)

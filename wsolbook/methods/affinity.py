@@ -197,7 +197,7 @@ def pair_labels(
     Raises:
         ValueError: when the grid is too small for a pair.
     """
-    inside = pairs(labels.shape[1], labels.shape[2], radius, border).to(labels.device)
+    inside = pairs(labels.shape[1], labels.shape[2], radius, border, labels.device)
     here, there = labels[:, None], partners(labels, radius, IGNORE)
     known = inside & (here != IGNORE) & (there != IGNORE)
     same = known & (here == there)

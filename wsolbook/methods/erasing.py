@@ -114,11 +114,20 @@ class Erasing(Network):
             f"classifiers.{i}.{name}" for i, one in enumerate(classifiers) for name in one.fresh
         )
         self.register_buffer("kept", torch.zeros((), dtype=torch.long))
+        self._read: tuple[Tensor, int, int] | None = None
         self.register_buffer("losses", torch.zeros(len(classifiers)))
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c"]:
         """Return the logits of the first classifier, which sees whole pictures."""
         return self.classifier(0)(images)
+
+    @property
+    def done(self) -> int:
+        """How many are kept, read only where that may have changed: reading waits for a device."""
+        now = self.kept._version
+        if self._read is None or self._read[0] is not self.kept or self._read[1] != now:
+            self._read = self.kept, now, int(self.kept)
+        return self._read[2]
 
     def classifier(self, i: int) -> backbones.Classifier:
         """Return the one of a round, counted from 0."""
@@ -132,7 +141,7 @@ class Erasing(Network):
         Raises:
             ValueError: when there is none left to learn, or an image of a softmax network has no label.
         """
-        done, images = int(self.kept), batch.images
+        done, images = self.done, batch.images
         if done == len(self.classifiers):
             raise ValueError(f"all {done} rounds are trained")
         if done:
@@ -153,7 +162,7 @@ class Erasing(Network):
         """
         places = labels.cpu().nonzero(as_tuple=True)
         image, classes = (each.to(images.device, non_blocking=True) for each in places)
-        return self._looks(images, image, classes, int(self.kept) if rounds is None else rounds)
+        return self._looks(images, image, classes, self.done if rounds is None else rounds)
 
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
@@ -162,7 +171,7 @@ class Erasing(Network):
 
         Only that class is painted over on the way, so that no map depends on what else is asked or labeled.
         """
-        rounds = min(self.settings["shown"] or len(self.classifiers), max(int(self.kept), 1))
+        rounds = min(self.settings["shown"] or len(self.classifiers), max(self.done, 1))
         image, first = torch.arange(len(images), device=images.device), self._class_maps(0, images)
         fused = [
             torch.stack([look.maps for look in self._looks(images, image, column, rounds, first)]).amax(0)

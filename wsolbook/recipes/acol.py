@@ -70,7 +70,6 @@ ON_ILSVRC = Acol(
     batch_size=20,
     optim=Optim(lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4, new_layers=10.0, biases=2.0),
     schedule=Schedule("constant"),
-    workers=8,
     columns=MAPS,
 )
 
@@ -91,7 +90,6 @@ ACOL: dict[str, Acol] = {
         data=OnCub(),
         epochs=60,
         optim=replace(ON_ILSVRC.optim, lr=1e-2),
-        workers=0,
         evaluate_every=5,
     ),
     "acol-ilsvrc": ON_ILSVRC,

@@ -77,7 +77,7 @@ class OnBiased(OnCritters):
             Calls("overall"),  # the mean of both, as they are equally many
         ]
 
-    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+    def each(self, model: Localizer, workers: int | None = None) -> list[Tally[Any]]:
         """Count held-out pictures, ducks like those of training, and the two probes."""
         like, flipped = probes(self.held_out, self.size, self.context_bias, self.probes, self.body_cue)
         return [

@@ -145,6 +145,5 @@ CAM: dict[str, Cam] = {
         batch_size=64,
         optim=CAFFE,
         schedule=Schedule("step", milestones=(40_000, 80_000, 120_000), gamma=0.1, unit="steps"),
-        workers=8,
     ),
 }

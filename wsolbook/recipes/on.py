@@ -79,12 +79,12 @@ class On(ABC):
     def testing(self) -> Samples:
         """Open or draw the pictures to evaluate on, the same for every seed."""
 
-    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+    def each(self, model: Localizer, workers: int | None = None) -> list[Tally[Any]]:
         """Count the test pictures by each task, and keep the counts of each picture."""
         data = self.testing()
         return count(model, data, [*self.tasks(), *self.proxies(data)], workers)
 
-    def evaluate(self, model: Localizer, workers: int = 0) -> dict[str, float]:
+    def evaluate(self, model: Localizer, workers: int | None = None) -> dict[str, float]:
         """Measure a network on the test pictures, in percent."""
         return scores(self.each(model, workers))
 
@@ -264,7 +264,7 @@ class OnVoc(OnPictures):
         """Open the training pictures."""
         return self.open(self.train, seed=seed, size=self.size, augment=self.augment, masks=self.masks)
 
-    def each(self, model: Localizer, workers: int = 0) -> list[Tally[Any]]:
+    def each(self, model: Localizer, workers: int | None = None) -> list[Tally[Any]]:
         """Count classification and boxes in the 224 frame, seeds at the size of each picture."""
         *framed, seeds = self.tasks()
         data = self.open(self.test, view="original")
@@ -294,7 +294,7 @@ class OnIlsvrc(OnPictures):
 
 
 def count(
-    model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int, batch_size: int = 32
+    model: Localizer, data: Samples, tasks: list[Task[Any]], workers: int | None, batch_size: int = 32
 ) -> list[Tally[Any]]:
     """Count the pictures of a data set once by all tasks."""
     source = FromNetwork(model, logits=any(task.logits for task in tasks))

@@ -72,7 +72,6 @@ ON_ILSVRC = Spg(
     optim=Optim(lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, new_layers=10.0, biases=2.0),
     schedule=Schedule("constant"),
     group_slip=True,
-    workers=8,
     columns=ABLATIONS,
 )
 
@@ -96,7 +95,6 @@ SPG: dict[str, Spg] = {
         batch_size=32,
         schedule=Schedule("step", milestones=(15, 30, 45), gamma=0.1),
         group_slip=False,
-        workers=0,
         evaluate_every=5,
     ),
     "spg-ilsvrc": ON_ILSVRC,

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Real
 from torch import Tensor
 
-from wsolbook.maps import require_finite
+from wsolbook.doubts import wrong
+from wsolbook.maps import outside, require_finite
 from wsolbook.refine.lattice import lattice
 from wsolbook.refine.present import pack, unpack
 
@@ -95,7 +96,7 @@ def dense_crf(
         ValueError: when a probability is outside 0 to 1, or what `mean_field` refuses.
     """
     require_finite(probabilities)
-    if probabilities.numel() and not (probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-4):
+    if probabilities.numel() and wrong(outside(probabilities, 1 + 1e-4)):
         low, high = probabilities.min().item(), probabilities.max().item()
         raise ValueError(f"probabilities must be in 0 to 1, got {low:.4g} to {high:.4g}")
     return mean_field(-probabilities.clamp(FLOOR, 1).log(), images, constants, present, exact)
@@ -143,7 +144,7 @@ def _kernels(
 ) -> list[Callable[[Float[Tensor, "p k"]], Float[Tensor, "p k"]]]:
     """Return the two normalized filters for pixels in rows, picture after picture."""
     n, _, height, width = images.shape
-    y, x = (torch.arange(s).to(images) for s in (height, width))
+    y, x = (torch.arange(s, dtype=images.dtype, device=images.device) for s in (height, width))
     place = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1).repeat(n, 1)
     color = images.permute(0, 2, 3, 1).flatten(0, 2) / constants.color
     features = place / constants.near, torch.cat((place / constants.far, color), 1)
@@ -176,6 +177,7 @@ def _require_pictures(images: Tensor, maps: Tensor) -> None:
         )
     if not images.numel():
         raise ValueError(f"there is no pixel in pictures of shape {tuple(images.shape)}")
-    low, high = torch.stack(images.aminmax()).tolist()
-    if not (0 <= low <= high <= 255) or (images.is_floating_point() and 0 < high <= 1):
-        raise ValueError(f"colors must be in 0 to 255, got {low:.4g} to {high:.4g}")
+    most = images.amax()
+    as_shares = (most > 0) & (most <= 1) & images.is_floating_point()
+    if wrong(outside(images, 255.0) | as_shares):
+        raise ValueError(f"colors must be in 0 to 255, got {images.min():.4g} to {most:.4g}")

@@ -17,6 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from wsolbook.doubts import wrong
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -94,9 +96,9 @@ def lattice(features: Float[Tensor, "p d"], group: Int[Tensor, " p"] | None = No
         ValueError: when there is no point, a feature is not finite, or they spread too far for their widths.
     """
     points, d = features.shape
-    if not points or not torch.isfinite(features).all():
+    if not points or wrong(~torch.isfinite(features).all()):
         raise ValueError(f"a lattice needs points with finite features, got {points} of {d} dimensions")
-    origin, rank, weight = _simplex(features.T)
+    origin, rank, weight = _simplex(features.nan_to_num(0, 0, 0).T)
 
     # Places of the lattice are named by one integer that is linear in their first d coordinates, with room
     # for one step beyond on all sides: a step from one corner to another adds a constant to the name.
@@ -112,7 +114,7 @@ def lattice(features: Float[Tensor, "p d"], group: Int[Tensor, " p"] | None = No
     center = sum(((d + 1) * (origin[i] - low[i]) - rank[i]) * stride[i] for i in range(d))
     center = center if group is None else center + group * stride[d]
     simplices, simplex = center.unique(return_inverse=True)
-    rank = rank[:, torch.empty_like(simplices).scatter_(0, simplex, torch.arange(points).to(simplex))].long()
+    rank = rank[:, torch.empty_like(simplices).scatter_(0, simplex, _count(points, simplex))].long()
     first = simplices + sum(rank[i] * stride[i] for i in range(d))
     step = [(d + 1) * s for s in stride[:d]]
     names = [
@@ -126,9 +128,13 @@ def lattice(features: Float[Tensor, "p d"], group: Int[Tensor, " p"] | None = No
         weight=weight,
         point=(order // (d + 1)).int(),
         share=weight.flatten()[order],
-        ends=torch.searchsorted(grouped, torch.arange(len(known) + 1).to(grouped), out_int32=True),
+        ends=torch.searchsorted(grouped, _count(len(known) + 1, grouped), out_int32=True),
         **_neighbors(known, [s - sum(stride[:d]) for s in (*step, 0)], weight.dtype),
     )
+
+
+def _count(end: int, like: Tensor) -> Int[Tensor, "_"]:
+    return torch.arange(end, dtype=like.dtype, device=like.device)
 
 
 def _simplex(features: Float[Tensor, "d p"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,7 +145,7 @@ def _simplex(features: Float[Tensor, "d p"]) -> tuple[Tensor, Tensor, Tensor]:
     d, points = features.shape
     factor = float(torch.tensor(math.sqrt(2 / 3) * (d + 1)))  # single precision, as in the reference
     width = [factor / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
-    scaled = features * features.new_tensor(width)[:, None]
+    scaled = [row * factor for row, factor in zip(features, width, strict=True)]
     lifted, tail = [], torch.zeros_like(scaled[0])  # in the order of the reference, as rounding decides ties
     for i in reversed(range(d)):
         lifted.append(tail - (i + 1) * scaled[i])

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-from wsolbook.maps import require_finite
+from wsolbook.doubts import wrong
+from wsolbook.maps import outside, require_finite
 from wsolbook.refine.affinity import offsets
 from wsolbook.refine.present import pack, unpack
 
@@ -55,7 +56,7 @@ def random_walk(
             f"maps {tuple(maps.shape)} with radius {radius} need affinities {expected}, "
             f"got {tuple(affinities.shape)}"
         )
-    if affinities.numel() and not (affinities.min() >= 0 and affinities.max() <= 1 + 1e-4):
+    if affinities.numel() and wrong(outside(affinities, 1 + 1e-4)):
         raise ValueError("affinities must be in 0 to 1")
     if beta <= 0 or steps < 0:
         raise ValueError(f"beta must be positive and steps not negative, got {beta} and {steps}")

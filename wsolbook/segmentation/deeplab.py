@@ -163,7 +163,7 @@ class DeepLab(Network):
         if batch.masks is None:
             raise ValueError(f"{self.method} learns from label maps; the batch has none")
         rows, columns = (
-            _centers(side, cells, self.aligned).to(batch.masks.device)
+            _centers(side, cells, self.aligned, batch.masks.device)
             for side, cells in zip(batch.masks.shape[-2:], size, strict=True)
         )
         return batch.masks[:, rows[:, None], columns]
@@ -214,8 +214,10 @@ def _spread(inputs: int, outputs: int, rate: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate)
 
 
-def _centers(side: int, cells: int, aligned: bool) -> Int[Tensor, " u"]:
+def _centers(side: int, cells: int, aligned: bool, device: torch.device) -> Int[Tensor, " u"]:
     """Return the pixel at the middle of each cell."""
     if aligned:
-        return torch.linspace(0, side - 1, cells, dtype=torch.float64).round().long()
-    return ((torch.arange(cells) + 0.5) * side / cells).long()
+        middle = torch.linspace(0, side - 1, cells, dtype=torch.float64).round()
+    else:
+        middle = (torch.arange(cells) + 0.5) * side / cells
+    return middle.long().to(device, non_blocking=True)

@@ -147,10 +147,13 @@ def expand_loss(
         background: decay of background.
     """
     ranked = p.flatten(2).sort(2, descending=True).values
-    weights = {d: rank_weights(ranked.shape[2], d).to(p) for d in (foreground, background)}
-    present = -(ranked[:, 1:] @ weights[foreground]).log()
+    front, behind = (
+        rank_weights(ranked.shape[2], d).to(p.device, p.dtype, non_blocking=True)
+        for d in (foreground, background)
+    )
+    present = -(ranked[:, 1:] @ front).log()
     absent = -torch.log1p(-ranked[:, 1:, 0])
-    back = -(ranked[:, 0] @ weights[background]).log()
+    back = -(ranked[:, 0] @ behind).log()
     here, others = labels, 1 - labels
     there = (present * here).sum(1) / here.sum(1).clamp(min=1)
     gone = (absent * others).sum(1) / others.sum(1).clamp(min=1)

@@ -46,7 +46,7 @@ class TrainConfig:
         batch_size: images a step, over all processes and micro-batches.
         micro_batch: images that one process holds at once; gradients accumulate over the rest. 0 means all.
         seed: decides order, augmentation and dropout.
-        workers: processes that read ahead; changes no result.
+        workers: processes that read ahead; None as many as help on the device. Changes no result.
         optim: optimizer and parameter groups.
         schedule: learning rate over time.
         ema: decay of a moving average of the weights, which is then evaluated and returned; 0 for none.
@@ -71,7 +71,7 @@ class TrainConfig:
     batch_size: int = 64
     micro_batch: int = 0
     seed: int = 0
-    workers: int = 0
+    workers: int | None = None
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     ema: float = 0.0

@@ -155,7 +155,7 @@ class _Training:
         rank, world = self.stepper.rank, self.stepper.world
         batches = training_batches(
             self.data, config.batch_size, steps=steps, seed=config.seed, rank=rank, world=world,
-            workers=config.workers, masks=self.masks, pin=self.accelerator.device.type == "cuda",
+            workers=config.workers, masks=self.masks, device=self.accelerator.device,
         )  # fmt: skip
         self._log("start", step=steps.start, of=steps.stop, passed_over=self.passed_over)
         self.model.train()

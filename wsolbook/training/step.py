@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from wsolbook.backbones.freeze import share_statistics
 from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up, launched, own_device
+from wsolbook.doubts import later
 from wsolbook.memory import free_memory, out_of_memory
 from wsolbook.precision import fastest
 from wsolbook.training import faults
@@ -124,17 +125,18 @@ class Stepper:
         torch.manual_seed(seed_of(self.config.seed, step, self.rank, 1))
         self.optimizer.zero_grad()
         done: list[tuple[float, dict[str, Tensor]]] = []
-        for start in range(0, len(batch), self.micro_batch):
-            part = self._on_device(batch[start : start + self.micro_batch])
-            share = len(part) / everyone if self.rank < everyone else 0.0
-            last = start + self.micro_batch >= len(batch)
-            with nullcontext() if last else self.accelerator.no_sync(self.loss):
-                terms: dict[str, Tensor] = {name: term.float() for name, term in self.loss(part).items()}
-                # Gradients are averaged over processes; times their number it is the sum we want.
-                self.accelerator.backward(torch.stack([*terms.values()]).sum() * (share * self.world))
-            done.append((share, {name: term.detach() for name, term in terms.items()}))
+        with later() as marked:
+            for start in range(0, len(batch), self.micro_batch):
+                part = self._on_device(batch[start : start + self.micro_batch])
+                share = len(part) / everyone if self.rank < everyone else 0.0
+                last = start + self.micro_batch >= len(batch)
+                with nullcontext() if last else self.accelerator.no_sync(self.loss):
+                    terms: dict[str, Tensor] = {n: term.float() for n, term in self.loss(part).items()}
+                    # Gradients are averaged over processes; times their number it is the sum we want.
+                    self.accelerator.backward(torch.stack([*terms.values()]).sum() * (share * self.world))
+                done.append((share, {name: term.detach() for name, term in terms.items()}))
         # Reading numbers waits for the device: once, when all work was given to it.
-        values = torch.stack([torch.stack([*terms.values()]) for _, terms in done]).tolist()
+        values = marked(torch.stack([torch.stack([*terms.values()]) for _, terms in done])).tolist()
         shares = [share for share, _ in done]
         columns = zip(done[0][1], zip(*values, strict=True), strict=True)
         return {name: sum(map(mul, shares, column)) for name, column in columns}
