@@ -304,6 +304,8 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (torch.random, "fork_rng", lambda devices=None, **k: fork(devices=[])),
         (torch.accelerator, "is_available", lambda: True),
         (torch.accelerator, "current_accelerator", lambda *_, **__: torch.device("cuda")),
+        (torch.accelerator, "current_device_index", lambda: 0),
+        (torch.accelerator, "set_device_index", lambda *_: None),
         (torch.accelerator, "current_stream", lambda *_: mock.Mock(is_capturing=lambda: False)),
         (torch.cuda, "is_current_stream_capturing", lambda: False),
         (torch.autocast, "__init__", fake_autocast),
