@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -187,7 +188,7 @@ class Localizer(Protocol):
         ...
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """What a method builds: trainable, a localizer, and kept in one file by `wsolbook.methods.save`.
 
     Attributes:
@@ -212,12 +213,12 @@ class Network(nn.Module):
         """
         return [p for name, p in self.named_parameters() if name in self.fresh and p.requires_grad]
 
+    @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Return the terms of `Trainable`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def maps(
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
     ) -> Float[Tensor, "n u v"] | Float[Tensor, "n k u v"]:
         """Return the maps of `Localizer`."""
-        raise NotImplementedError

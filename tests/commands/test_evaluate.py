@@ -163,6 +163,9 @@ class Colors(Network):
     def forward(self, images):
         return self.linear(self.features(images).mean((2, 3)))
 
+    def loss(self, batch):
+        return {"none": self(batch.images).sum() * 0}
+
     def maps(self, images, classes):
         return (
             4 * images[torch.arange(len(images))[:, None], classes % 3]

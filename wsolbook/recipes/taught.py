@@ -7,6 +7,7 @@ before it first, into the same folder; what is there already is not made again.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -53,7 +54,7 @@ def stage_metrics(headline: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Taught(Recipe):
+class Taught(Recipe, ABC):
     """Base of the recipes that learn from made label maps.
 
     Attributes:
@@ -172,9 +173,9 @@ class Taught(Recipe):
         said = PseudoLabels(Labeling((1.0,)), Center(len(self.data.classes)))
         return self.count({stage: said for stage in self.stages})
 
+    @abstractmethod
     def each(self, model: Localizer) -> list[Tally[Any]]:
         """Count the label maps of each stage."""
-        raise NotImplementedError
 
     def count(self, sources: dict[str, Source]) -> list[Tally[Any]]:
         """Count the test pictures at their own size by label maps from several sources."""
