@@ -54,6 +54,13 @@ def test_the_first_cell_says_where_it_runs_and_how_long(monkeypatch, capsys):
     assert "WSOLBOOK_PROFILE=full would use mps" in said
 
 
+def test_products_of_fp32_are_not_rounded(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    setup()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_a_training_gets_device_seed_and_steps(monkeypatch):
     assert setup(seed=7).config(epochs=2) == TrainConfig(epochs=2, device="cpu", seed=7)
     monkeypatch.setenv("WSOLBOOK_STEPS", "3")

@@ -34,14 +34,16 @@ def computing(precision: Precision, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
-    """Compute products of fp32 as their name says for the length of a block: rounded under `"tf32"` alone.
-
-    torch itself rounds in convolutions and not in matrix products.
-    """
+    """Compute products of fp32 as their name says for the length of a block: rounded under `"tf32"` alone."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
+    round_products(precision == "tf32")
     try:
         yield
     finally:
         cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def round_products(yes: bool) -> None:
+    """Let cards round the products of fp32 to 10 bits, or not; torch itself does so in convolutions alone."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = yes

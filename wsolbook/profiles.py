@@ -16,6 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from wsolbook import results
+from wsolbook.precision import round_products
 
 if TYPE_CHECKING:
     from wsolbook.training.config import TrainConfig
@@ -131,6 +132,7 @@ def setup(profile: Literal["auto", "book", "real", "full"] = "auto", seed: int |
     np.random.seed(seed)  # noqa: NPY002  libraries that still read the global state
     torch.manual_seed(seed)
     repeatable_products()
+    round_products(False)
     _quiet = chosen == "book"
     if chosen == "book":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))

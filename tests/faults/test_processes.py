@@ -117,12 +117,14 @@ torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
+@pytest.mark.parametrize("static", [False, True])
+def test_two_processes_train_and_evaluate_as_one_does(static, tmp_path):
     """Same global batch, 3 epochs with a last batch of one image: equal within 1e-5, relative."""
     config = TrainConfig(epochs=3, batch_size=8, micro_batch=2, optim=Optim(lr=0.05), device="cpu")
     net = ToyNet(dropout=0.0)
     alone = train(net, ToySamples(), replace(config, micro_batch=0))
-    launch(WORKER, 2, str(tmp_path), json.dumps({"epochs": 3, "batch_size": 8, "micro_batch": 2}))
+    settings = {"epochs": 3, "batch_size": 8, "micro_batch": 2, "static_graph": static}
+    launch(WORKER, 2, str(tmp_path), json.dumps(settings))
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     assert found["losses"] == pytest.approx(alone.losses, rel=1e-5)
     for ours, theirs in zip(net.parameters(), found["weights"], strict=True):
@@ -134,6 +136,62 @@ def test_two_processes_train_and_evaluate_as_one_does(tmp_path):
     assert found["statistics"].std(1).max() > 0
     logged = [r["loss"] for r in read_log(tmp_path / "run") if r["event"] == "step"]
     assert logged == found["losses"]
+
+
+METHODS = """
+import json, os, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from taught import as_declared
+from wsolbook.data import critters
+from wsolbook.distributed import gather
+from wsolbook.methods import METHODS
+from wsolbook.recipes import named
+from wsolbook.training import Optim, TrainConfig, train
+
+torch.set_num_threads(1)
+home = Path(sys.argv[1], os.environ["RANK"])
+data, found = critters.Critters(8, size=32), {}
+config = TrainConfig(
+    steps=2, batch_size=8, micro_batch=2, static_graph=True, device="cpu", optim=Optim(lr=0.05)
+)
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters() if p.requires_grad])
+
+def note(name, before, net):
+    now = weights(net)
+    found[name] = [float((other - now).abs().max()) for other in (*gather(now[None]), before)]
+
+for name in METHODS:
+    torch.manual_seed(0)
+    net = METHODS[name](backbone="tiny", classes=8)
+    folder = home / name
+    folder.mkdir(parents=True)
+    before = weights(net)
+    train(net, as_declared(data, net.supervision, folder), config)
+    note(name, before, net)
+
+cut = {"steps": 2, "rounds": 2, "batch_size": 4, "weights": None, "device": "cpu"}
+recipe = named("erasing-critters")
+recipe = replace(recipe, data=replace(recipe.data, n=8, held_out=4, size=32), **cut)
+net = recipe.model()
+before = weights(net)
+recipe.fit(net, recipe.training_data(), run=Path(sys.argv[1], "run"), evaluate=lambda net: {})
+note("recipe of erasing", before, net)
+(home / "found.json").write_text(json.dumps(found))
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_every_method_trains_in_two_processes(tmp_path):
+    """Also where some of its parameters go unused; the weights of both stay the same."""
+    launch(METHODS, 2, str(tmp_path))
+    for name, (own, others, moved) in json.loads((tmp_path / "0" / "found.json").read_text()).items():
+        assert own == others == 0, name
+        assert moved > 0, name
 
 
 COMMAND = "import sys; from wsolbook.cli import main; sys.exit(main(sys.argv[1:]))"

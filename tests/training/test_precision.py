@@ -40,6 +40,21 @@ def test_auto_and_tf32_are_fp32_on_a_processor():
     assert losses[0] == losses[1] == losses[2]
 
 
+def test_kernels_are_tuned_while_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    seen = []
+
+    class Watched(ToyNet):
+        def loss(self, batch):
+            seen.append(torch.backends.cudnn.benchmark)
+            return super().loss(batch)
+
+    for tuned in (True, False):
+        train(Watched(), ToySamples(), TrainConfig(steps=1, device="cpu", tune_kernels=tuned))
+    assert seen == [True, False]
+    assert not torch.backends.cudnn.benchmark
+
+
 @pytest.mark.parametrize("warn_only", [False, True])
 def test_the_caller_keeps_the_choice_of_kernels(warn_only):
     torch.use_deterministic_algorithms(True, warn_only=warn_only)

@@ -155,6 +155,8 @@ def test_a_wrong_config_reports_all_faults_at_once_and_creates_nothing(tmp_path)
         ema=1.0,
         device="cpu",
         sync_norms=True,
+        tune_kernels=True,
+        deterministic=True,
         optim=Optim(lr=-1.0, momentum=1.5, clip=-2.0),
         schedule=Schedule("step", gamma=0.0),
     )
@@ -165,11 +167,12 @@ def test_a_wrong_config_reports_all_faults_at_once_and_creates_nothing(tmp_path)
         "batch_size must be at least 1, got 0",
         "ema must be in [0, 1), got 1.0",
         "sync_norms needs CUDA devices",
+        "tune_kernels takes whatever is fastest, deterministic what is the same every time",
         "optim.lr must be positive, got -1.0",
         "optim.clip must not be negative, got -2.0",
         "optim.momentum must be in [0, 1), got 1.5",
         'schedule.milestones is empty, but schedule.kind is "step"',
         "schedule.gamma must be positive, got 0.0",
     ]
-    assert str(caught.value).startswith("9 problems in the config: epochs must")
+    assert str(caught.value).startswith("10 problems in the config: epochs must")
     assert not (tmp_path / "run").exists()

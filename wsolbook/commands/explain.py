@@ -24,6 +24,7 @@ from wsolbook.cam.photograph import EXPLAINERS, SHARE, Explainer, method_for, ta
 from wsolbook.data.images import SUFFIXES
 from wsolbook.data.photos import find_photos, read_photo
 from wsolbook.files import atomic, read_text, write_json
+from wsolbook.precision import round_products
 from wsolbook.profiles import device_named, progress
 from wsolbook.show.collection import JOURNAL, Collection, facts, write_photo
 from wsolbook.show.photographs import draw
@@ -94,6 +95,7 @@ def explain(options: Explain) -> int:
     if options.layer and not any(map(takes_layer, methods)):
         raise ValueError(f"{' and '.join(methods)} does not let one choose a layer; leave out --layer")
     trained.network.to(device_named(options.device))
+    round_products(False)
     explainer = Explainer(trained, methods, options.classes, options.layer)
     if _is_picture(options.out):
         return one(photos[0], explainer, options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -59,12 +60,25 @@ class Erasing(Recipe):
         """Train round after round, each in a folder of its own, and measure what is kept in the end."""
         assert isinstance(model, erasing.Erasing)
         for done in range(1, self.rounds + 1):
-            history = train(model, data, self, run=run / f"round-{done}", resume=resume)
+            with learning(model, done - 1):
+                history = train(model, data, self, run=run / f"round-{done}", resume=resume)
             if self.stop and not erasing.succeeds(model.losses[:done].tolist(), self.stop):
                 break
             model.kept.fill_(done)
         history.evaluations.append({"step": history.step, **evaluate(model)})
         return history
+
+
+@contextmanager
+def learning(model: erasing.Erasing, i: int) -> Iterator[None]:
+    """Let one classifier learn for the length of a block: several devices wait for what gets no gradient."""
+    others = [p for j, one in enumerate(model.classifiers) if j != i for p in one.parameters()]
+    still = [p.requires_grad_(False) for p in others if p.requires_grad]
+    try:
+        yield
+    finally:
+        for parameter in still:
+            parameter.requires_grad_(True)
 
 
 PAPER = "Wei et al., CVPR 2017"

@@ -55,6 +55,10 @@ class TrainConfig:
             round the products of fp32; `"auto"` is the half-sized format that a card has, else fp32.
         channels_last: memory layout that convolutions on recent processors and GPUs prefer.
         sync_norms: batch normalization by the pictures of all CUDA devices together, where each has few.
+        static_graph: tells several processes that every step uses the parameters that the first one used:
+            some may go unused, and gradients are exchanged sooner. Not for losses whose terms come and go
+            with the pictures.
+        tune_kernels: let cuDNN try its convolutions for each size of input and keep the fastest.
         compile: compile the network with `torch.compile`.
         deterministic: use deterministic kernels where they exist.
         evaluate_every: epochs between evaluations; 0 evaluates at the end alone.
@@ -79,6 +83,8 @@ class TrainConfig:
     precision: Precision = "fp32"
     channels_last: bool = False
     sync_norms: bool = False
+    static_graph: bool = False
+    tune_kernels: bool = False
     compile: bool = False
     deterministic: bool = False
     evaluate_every: int = 1
@@ -107,6 +113,8 @@ class TrainConfig:
             found.append("precision fp16 needs a CUDA device; bf16 works on the CPU too")
         if self.sync_norms and (self.device == "cpu" or not torch.cuda.is_available()):
             found.append("sync_norms needs CUDA devices")
+        if self.tune_kernels and self.deterministic:
+            found.append("tune_kernels takes whatever is fastest, deterministic what is the same every time")
         if self.tensorboard and find_spec("tensorboard") is None:
             found.append("tensorboard is asked for, but the package tensorboard is not installed")
         return found + self.optim.problems() + self.schedule.problems()

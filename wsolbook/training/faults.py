@@ -59,23 +59,23 @@ class Interrupt:
 
 
 @contextmanager
-def kept_random_state(deterministic: bool) -> Iterator[None]:
+def kept_random_state(deterministic: bool, tuned: bool = False) -> Iterator[None]:
     """Leave the random state and the choice of kernels of the caller as they were.
 
     Args:
         deterministic: inside the block, use deterministic kernels where torch has them and warn where not.
+        tuned: inside the block, use the convolutions that cuDNN finds fastest.
     """
+    cudnn, only_warns = torch.backends.cudnn, torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        if not deterministic:
-            yield
-            return
-        repeatable_products()
-        before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
+        if deterministic:
+            repeatable_products()
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if deterministic or tuned:
+            cudnn.benchmark = tuned
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=warn_only)
-            torch.backends.cudnn.benchmark = before[1]
+            torch.use_deterministic_algorithms(before[0], warn_only=only_warns)
+            cudnn.benchmark = before[1]

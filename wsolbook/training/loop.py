@@ -132,7 +132,7 @@ class _Training:
                 stack.enter_context(self.run.open(about, self.config.tensorboard))
             if self.run is not None:
                 stack.enter_context(self.interrupt.listening())
-            stack.enter_context(faults.kept_random_state(self.config.deterministic))
+            stack.enter_context(faults.kept_random_state(self.config.deterministic, self.config.tune_kernels))
             stack.enter_context(products(self.config.precision))
             self.stepper = Stepper(self.model, self.config, self.accelerator)
             if state:

@@ -39,7 +39,9 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision="no" if precision in ("fp32", "tf32") else precision,
         cpu=device.type == "cpu",
         # Gradients lie where they are exchanged, once and not twice.
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True, static_graph=config.static_graph)
+        ],
     )
     joined, started = accelerator.num_processes, launched()[1]
     if joined != started:
@@ -129,8 +131,9 @@ class Stepper:
             for start in range(0, len(batch), self.micro_batch):
                 part = self._on_device(batch[start : start + self.micro_batch])
                 share = len(part) / everyone if self.rank < everyone else 0.0
-                last = start + self.micro_batch >= len(batch)
-                with nullcontext() if last else self.accelerator.no_sync(self.loss):
+                # A static graph has to be exchanged each time, or torch fails at the first step.
+                exchanged = self.config.static_graph or start + self.micro_batch >= len(batch)
+                with nullcontext() if exchanged else self.accelerator.no_sync(self.loss):
                     terms: dict[str, Tensor] = {n: term.float() for n, term in self.loss(part).items()}
                     # Gradients are averaged over processes; times their number it is the sum we want.
                     self.accelerator.backward(torch.stack([*terms.values()]).sum() * (share * self.world))
