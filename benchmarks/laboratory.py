@@ -1,4 +1,4 @@
-"""How long an update of the laboratory takes in Chromium: `python benchmarks/laboratory.py`.
+"""How long an update of the laboratory takes in Chromium: `python benchmarks/laboratory.py [NETWORK ...]`.
 
 The page draws a scene, runs a network on it and shows what it says, again and again, while an animal moves as
 if it were dragged. Counted is the time that the page's thread computes, as in the other benchmarks, so that a
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wsolbook.data import critters
 from wsolbook.show.laboratory import MODULE, laboratory
+from wsolbook.show.portable import SHIPPED
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 from browser_check import Browser, find_chromium, launch
@@ -43,7 +44,7 @@ window.work = {
     update();
     el.getBoundingClientRect(); // layout counts
   },
-  network: () => run(network, light),
+  network: () => { const found = run(network, light); found.map(0); },
 };
 """
 
@@ -79,17 +80,19 @@ def main() -> None:
     program = find_chromium()
     if program is None:
         raise SystemExit("this benchmark needs Chromium")
-    figure = laboratory(critters.scenes(1, seed=3)[0])
-    state = {name: getattr(figure, name) for name in ("content", "scene", "gray", "label", "answers")}
-    with tempfile.TemporaryDirectory() as folder:
-        page = Path(folder, "page.html")
-        page.write_text(
-            f'<!doctype html><meta charset=utf-8><title>-</title><script id=state type="application/json">'
-            f'{json.dumps(state)}</script><script type="module">{MODULE}{SETUP}</script>'
-        )
-        times = asyncio.run(measure(program, page))
-    print(f"one update       {times['update']:6.1f} ms")
-    print(f"network alone    {times['network']:6.1f} ms")
+    print("            one update   network alone")
+    for name in sys.argv[1:] or sorted(path.stem for path in SHIPPED.glob("*.safetensors")):
+        figure = laboratory(critters.scenes(1, seed=3)[0], [name])
+        state = {key: getattr(figure, key) for key in ("content", "scene", "gray", "label", "answers")}
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder, "page.html")
+            page.write_text(
+                "<!doctype html><meta charset=utf-8><title>-</title>"
+                f'<script id=state type="application/json">{json.dumps(state)}</script>'
+                f'<script type="module">{MODULE}{SETUP}</script>'
+            )
+            times = asyncio.run(measure(program, page))
+        print(f"{name:9s}{times['update']:10.1f} ms{times['network']:13.1f} ms")
 
 
 if __name__ == "__main__":

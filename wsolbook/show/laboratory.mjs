@@ -24,6 +24,8 @@ export function seen(light, gray, mean) {
   return light.map((v, k) => (gray[(k % area) >> 3] >> (k % area & 7) & 1 ? mean[Math.floor(k / area)] : Math.round(255 * v) / 255));
 }
 
+export const sigmoid = (score) => 1 / (1 + Math.exp(-score));
+
 export function softmax(scores) {
   const most = Math.max(...scores);
   const powers = Array.from(scores, (s) => Math.exp(s - most));
@@ -62,7 +64,7 @@ const option = (value, chosen) => `<option${value === chosen ? " selected" : ""}
 
 function render({ model, el }) {
   const { world, networks: files, scenes } = model.get("content");
-  const networks = files.map(({ title, file }) => ({ title, ...open(bytes(file)) }));
+  const networks = files.map((given) => ({ ...given, ...(given.file && open(bytes(given.file))) }));
   const names = networks[0].names;
   const root = el.appendChild(document.createElement("div")).attachShadow({ mode: "open" });
   const radios = (name, title, labels, values = labels) =>
@@ -128,6 +130,16 @@ function render({ model, el }) {
     all(".stage > canvas:first-child").forEach((canvas) => paint(canvas, size, (at, c) => (c < 3 ? 255 * light[c * area + at] : 255)));
   }
 
+  /** Fetch a network that is not in the page; a script, since pages from disk may fetch nothing else. */
+  function load(network) {
+    if (network.state) return;
+    network.state = "is on its way";
+    const tag = Object.assign(document.createElement("script"), { src: network.script });
+    tag.onload = () => { Object.assign(network, open(bytes(globalThis.wsolNetworks[network.name]))); later(); };
+    tag.onerror = () => { network.state = "could not be loaded"; later(); };
+    document.head.append(tag);
+  }
+
   /** Draw, ask the networks, show what they say; when all has come to rest, draw finer and speak. */
   function update() {
     waiting = 0;
@@ -138,12 +150,19 @@ function render({ model, el }) {
     const sentences = networks.map((network, i) => {
       all(`figure.n${i}, th.n${i}, td.n${i}`).forEach((e) => (e.hidden = several && !networksOn()[i]));
       if (several && !networksOn()[i]) return "";
-      const { scores, maps, side } = run(network, seen(seenAt.light, mask, network.mean));
-      const [shares, { title, mean }, view] = [softmax(scores), network, all("figure")[i]];
+      const [{ title, mean }, view] = [network, all("figure")[i]];
+      if (!network.layers) {
+        load(network);
+        view.querySelector("span").textContent = network.state;
+        return "";
+      }
+      const { scores, map: mapOf, side } = run(network, seen(seenAt.light, mask, mean));
+      const shares = network.method === "seenet" ? Array.from(scores, sigmoid) : softmax(scores); // as it was trained
       const best = shares.indexOf(Math.max(...shares));
       const shown = model.get("label") ? names.indexOf(model.get("label")) : best;
-      const levels = enlarged(maps[shown], side, SEEN);
-      peaks[i] = Math.max(peaks[i], ...maps[shown]);
+      const map = mapOf(shown);
+      const levels = enlarged(map, side, SEEN);
+      peaks[i] = Math.max(peaks[i], ...map);
       const level = (at) => Math.min(Math.max(levels[at], 0) / (peaks[i] || 1), 1);
       paint(view.querySelector(".heat"), SEEN, (at, c) => (c < 3 ? HEAT[Math.round(255 * level(at))][c] : 255 * (0.1 + 0.6 * level(at))));
       paint(view.querySelector(".gray"), SEEN, (at, c) => 255 * (mask[at >> 3] >> (at & 7) & 1) * (c < 3 ? mean[c] : 1));
@@ -153,7 +172,7 @@ function render({ model, el }) {
         cell.innerHTML = c ? `<i style="width:${(100 * shares[c - 1]).toFixed(1)}%"></i><span>${signed(scores[c - 1])}</span> ${percent(shares[c - 1])}` : "";
         cell.classList.toggle("best", c - 1 === best);
       });
-      answers[title] = { scores: Object.fromEntries(names.map((name, c) => [name, scores[c]])), label: names[shown], map: [...maps[shown]] };
+      answers[title] = { scores: Object.fromEntries(names.map((name, c) => [name, scores[c]])), label: names[shown], map: [...map] };
       const [head, body, limbs, beyond] = evidence(levels, seenAt.owners, seenAt.parts).map(percent);
       const lies = `evidence for ${names[shown]}: ${head} on heads, ${body} on bodies, ${limbs} on limbs, ${beyond} in the landscape`;
       view.querySelector(".stage").setAttribute("aria-label", `${now.critters.map((c) => c.species).join(" and ") || "nobody"} on ${now.background}. ${title} says ${says}; ${lies}.`);

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,14 +125,18 @@ class Laboratory(Figure):
 def laboratory(
     scenes: Scene | Mapping[str, Scene] | None = None,
     networks: Sequence[str] | Mapping[str, str | nn.Module] = ("cam",),
+    *,
+    shared: str | None = None,
 ) -> Laboratory:
     """Take scenes apart and watch small networks answer.
 
     Args:
         scenes: one to begin with, or several by title; None for a fox in a meadow.
-        networks: `"cam"`, `"gain"` or `"biased"`, which ship with the book, or by title such names and
-            networks of your own: classifiers on the trunk `tiny` for the eight species. Each adds
-            450 kB to the page.
+        networks: `"cam"`, `"gain"`, `"acol"`, `"spg"`, `"seenet"` or `"biased"`, which ship with the book, or
+            by title such names and networks of your own: classifiers, ACoL, SPG or SeeNet on the trunk `tiny`
+            for the eight species. Each adds 450 kB to the page.
+        shared: address of a folder with what `script` returns for those that ship, as the page sees it: all
+            after the first are then loaded from there when they are first asked.
 
     Raises:
         ValueError: on an unknown name, a scene of other classes, or no network.
@@ -146,13 +151,27 @@ def laboratory(
             raise ValueError(
                 f"the laboratory draws the classes {', '.join(MAIN)}, got {', '.join(scene.classes)}"
             )
-    files = {title: _file(network) for title, network in named.items()}
+    files: list[dict[str, str]] = []
+    for title, network in named.items():
+        if files and shared and isinstance(network, str):
+            files.append({"title": title, "name": network, "script": f"{shared}/{_shipped(network).stem}.js"})
+        else:
+            files.append({"title": title, "file": base64.b64encode(_file(network)).decode()})
     content: dict[str, Any] = {
         "world": painting(),
-        "networks": [{"title": k, "file": base64.b64encode(v).decode()} for k, v in files.items()],
+        "networks": files,
         "scenes": [{"title": k, "scene": plain(v)} for k, v in titled.items()],
     }
     return Laboratory(content=content, scene=content["scenes"][0]["scene"])
+
+
+def script(name: str) -> str:
+    """Return a network that ships with the book as a script: pages opened from disk may load no other file.
+
+    Raises:
+        ValueError: on an unknown name.
+    """
+    return f'(globalThis.wsolNetworks ??= {{}}).{name} = "{base64.b64encode(_file(name)).decode()}";\n'
 
 
 def plain(scene: Scene) -> dict[str, Any]:
@@ -170,11 +189,13 @@ def described(values: Mapping[str, Any]) -> Scene:
     return build(Scene, values, critters=animals, things=tuple(build(Thing, t) for t in values["things"]))
 
 
+def _shipped(name: str) -> Path:
+    paths = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
+    return paths[known("network", name, paths)]
+
+
 def _file(network: str | nn.Module) -> bytes:
-    if isinstance(network, nn.Module):
-        return portable(network, MAIN)
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
-    return shipped[known("network", network, shipped)].read_bytes()
+    return portable(network, MAIN) if isinstance(network, nn.Module) else _shipped(network).read_bytes()
 
 
 def _first() -> Scene:

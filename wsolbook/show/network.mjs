@@ -2,7 +2,7 @@
 
 const TYPES = { I8: Int8Array, I16: Int16Array, F32: Float32Array };
 
-/** Read a network that wsolbook.show.small wrote: a safetensors file, kernels as integers with a scale a channel. */
+/** Read a network that wsolbook.show.portable wrote: a safetensors file, kernels as integers with a scale a channel. */
 export function open(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const size = Number(view.getBigUint64(0, true));
@@ -11,14 +11,16 @@ export function open(bytes) {
     const { dtype, data_offsets: [start, end] } = tensors[name];
     return new TYPES[dtype](bytes.slice(8 + size + start, 8 + size + end).buffer); // a copy, for alignment
   };
-  const layers = JSON.parse(about.layers).map((layer) => {
+  const convolution = (layer) => {
     if (layer.kind === "pool") return layer;
     const [kernel, scale] = [read(`${layer.name}.kernel`), read(`${layer.name}.scale`)];
     const each = kernel.length / scale.length;
     return { ...layer, kernel: Float64Array.from(kernel, (k, i) => k * scale[Math.floor(i / each)]), bias: read(`${layer.name}.bias`) };
-  });
-  const { names, pool, mean, std } = JSON.parse(about.network);
-  return { layers, names, pool, mean, std, head: { weight: read("head.weight"), bias: read("head.bias") } };
+  };
+  const branches = JSON.parse(about.branches).map(({ name, layers }) => ({
+    layers: layers.map(convolution), weight: read(`${name}.weight`), bias: read(`${name}.bias`),
+  }));
+  return { ...JSON.parse(about.network), layers: JSON.parse(about.layers).map(convolution), branches };
 }
 
 /** Copy planes into planes with a border of zeros. */
@@ -76,29 +78,74 @@ function halve(planes, side) {
   return out;
 }
 
-/** Scores of all classes and their class activation maps, from a square picture in [0, 1] as three planes. */
-export function run(network, light) {
-  let side = Math.sqrt(light.length / 3);
-  let planes = Float64Array.from(light, (v, k) => {
-    const c = Math.floor(k / (side * side));
-    return (v - network.mean[c]) / network.std[c];
+/** Mean over 3x3 pixels, with zeros beyond the border. */
+function smooth(planes, channels, side) {
+  const [from, wide] = [padded(planes, channels, side, 1), side + 2];
+  return planes.map((_, k) => {
+    const [c, y, x] = [Math.floor(k / (side * side)), Math.floor(k / side) % side, k % side];
+    let sum = 0;
+    for (let row = 0; row < 3; row++) for (let at = (c * wide + y + row) * wide + x, end = at + 3; at < end; at++) sum += from[at];
+    return sum / 9;
   });
-  for (const layer of network.layers) {
+}
+
+/** A map less its floor, the minimum or 0, over its largest value then; all zeros without contrast. */
+export function stretched(map, floor) {
+  const lifted = map.map((v) => Math.max(v - floor, 0));
+  const peak = Math.max(...lifted);
+  return lifted.map((v) => (peak > 0 ? v / peak : 0));
+}
+
+/** What the second branch gets of each cell, from the map of the first: ACoL erases, SeeNet turns the sign of the background, too. */
+const MASKS = {
+  acol: (map, { threshold }) => stretched(map, Math.min(...map)).map((v) => (v >= threshold ? 0 : 1)),
+  seenet: (map, { low, high }) => {
+    const positive = map.map((v) => Math.max(v, 0));
+    return stretched(positive, Math.min(...positive)).map((v) => (v > high ? 0 : v < low ? -1 : 1));
+  },
+};
+
+function through(layers, planes, side) {
+  for (const layer of layers) {
     planes = layer.kind === "pool" ? halve(planes, side) : convolve(layer, planes, side);
     if (layer.kind === "pool") side /= 2;
   }
+  return { planes, side };
+}
+
+/** The map of one class in a branch: its linear layer in each cell, without the bias. */
+function classMap({ weight }, planes, area, c) {
+  const [map, channels] = [new Float64Array(area), planes.length / area];
+  for (let k = 0; k < channels; k++)
+    for (let at = 0; at < area; at++) map[at] += weight[c * channels + k] * planes[k * area + at];
+  return map;
+}
+
+/** Scores of all classes, and a function that makes the map of one, from a square picture in [0, 1] as three planes. */
+export function run(network, light) {
+  const size = Math.sqrt(light.length / 3);
+  const input = Float64Array.from(light, (v, k) => {
+    const c = Math.floor(k / (size * size));
+    return (v - network.mean[c]) / network.std[c];
+  });
+  const { planes, side } = through(network.layers, input, size);
+  const { method, branches: [first, second] } = network;
   const area = side * side;
-  const channels = planes.length / area;
-  const { weight, bias } = network.head;
-  const maps = Array.from(bias, () => new Float64Array(area));
-  const scores = Float64Array.from(bias);
-  for (let k = 0; k < channels; k++) {
-    const plane = planes.subarray(k * area, (k + 1) * area);
-    const pooled = network.pool === "gmp" ? Math.max(...plane) : plane.reduce((a, b) => a + b, 0) / area;
-    maps.forEach((map, c) => {
-      scores[c] += weight[c * channels + k] * pooled;
-      for (let at = 0; at < area; at++) map[at] += weight[c * channels + k] * plane[at];
-    });
-  }
-  return { scores, maps, side };
+  const features = method === "acol" ? smooth(planes, planes.length / area, side) : planes;
+  const seen = through(first.layers, features, side).planes;
+  const bare = Array.from(first.bias, (_, c) => classMap(first, seen, area, c));
+  const pool = (plane) => (network.pool === "gmp" ? Math.max(...plane) : plane.reduce((a, b) => a + b, 0) / area);
+  const pooled = Float64Array.from({ length: seen.length / area }, (_, k) => pool(seen.subarray(k * area, (k + 1) * area)));
+  const scores = Float64Array.from(first.bias, (b, c) => b + classMap(first, pooled, 1, c)[0]);
+  if (method === "cam") return { scores, side, map: (c) => bare[c] };
+  const maps = bare.map((map, c) => map.map((v) => v + first.bias[c])); // class maps of convolutions hold the bias
+  if (!second) return { scores, side, map: (c) => maps[c] };
+  const map = (c) => {
+    const mask = MASKS[method](maps[c], network);
+    const left = through(second.layers, features.map((v, k) => v * mask[k % area]), side).planes;
+    const other = classMap(second, left, area, c).map((v) => v + second.bias[c]);
+    const [a, b] = [maps[c], other].map((m) => stretched(m, method === "acol" ? Math.min(...m) : 0));
+    return a.map((v, at) => Math.max(v, b[at]));
+  };
+  return { scores, side, map };
 }

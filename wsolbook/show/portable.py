@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +14,116 @@ from torch import Tensor, nn
 
 from wsolbook.backbones import Classifier
 from wsolbook.data.transforms import MEAN, STD
+from wsolbook.types import Network
 
 SHIPPED = Path(__file__).with_name("networks")
-LARGE = 20_000  # kernels of so many numbers take 8 bits; in smaller ones, which come first, errors would grow
+KERNELS = 340_000  # bytes: a file is to have 350 kB, with all else
+BRANCHES: dict[str, tuple[str, ...]] = {  # what the maps of each method need beside the trunk
+    "cam": ("linear",),
+    "spg": ("a3",),
+    "acol": ("first", "second"),
+    "seenet": ("s_a", "s_b"),
+}
+PLAIN: dict[str, dict[str, Any]] = {  # settings of methods that the page's arithmetic takes for granted
+    "acol": {"fusion": "max"},
+    "seenet": {
+        "fusion": "max", "mirror": False, "scaled": "map", "sign_flip": True, "test_size": None,
+        "test_thresholds": "training",
+    },
+}  # fmt: skip
 
 
 def portable(
     model: nn.Module, names: tuple[str, ...], about: Mapping[str, Any] | None = None, bits: int = 8
 ) -> bytes:
-    """Return a network of the kind `tiny` as a safetensors file.
+    """Return a network on the trunk `tiny` as a safetensors file.
 
-    Kernels become integers with a scale for each output channel: large ones of `bits` bits, others of 16.
+    Kernels become integers with a scale for each output channel: of 8 bits, but of 16 in the first layers,
+    where errors would grow, as far as the file stays small.
 
     Args:
-        model: a classifier whose trunk is 3x3 convolutions, each with its batch normalization, and 2x2 pools.
+        model: a classifier, an SPG, an ACoL or a SeeNet whose trunk is 3x3 convolutions, each with its batch
+            normalization, and 2x2 pools.
         names: of the classes.
         about: where the network comes from; kept in the header.
-        bits: 8 or 16.
+        bits: 16 for all kernels, however large the file.
 
     Raises:
         TypeError: when it is another kind of network.
-        ValueError: when there is not one name a class.
+        ValueError: when there is not one name a class, or the maps follow settings that the page does not.
     """
-    if not (isinstance(model, Classifier) and model.features.name == "tiny"):
-        raise TypeError(f"the laboratory runs classifiers on the trunk tiny, got {type(model).__name__}")
-    if len(names) != model.linear.out_features:
-        raise ValueError(f"{len(names)} names given for {model.linear.out_features} classes")
+    method = "cam" if isinstance(model, Classifier) else getattr(model, "method", "")
+    kind = getattr(getattr(model, "features", None), "name", "")
+    if not (isinstance(model, Network) and method in BRANCHES and kind == "tiny"):
+        known = "classifiers, SPG, ACoL and SeeNet on the trunk tiny"
+        raise TypeError(f"the laboratory runs {known}, got {type(model).__name__}")
+    if len(names) != model.settings["classes"]:
+        raise ValueError(f"{len(names)} names given for {model.settings['classes']} classes")
+    for key, value in PLAIN.get(method, {}).items():
+        if model.settings[key] != value:
+            raise ValueError(f"the laboratory runs {method} with {key}={value!r} only")
     tensors: dict[str, Tensor] = {}
-    layers: list[dict[str, Any]] = []
-    steps = [m for m in model.features.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.MaxPool2d)]
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        if isinstance(step, nn.MaxPool2d):
-            layers.append({"kind": "pool"})
-        elif isinstance(step, nn.Conv2d):
-            assert isinstance(following, nn.BatchNorm2d)
-            name = f"layer{len(layers)}"
-            kernel, bias = folded(step, following)
-            whole, scale = integers(kernel, bits if kernel.numel() >= LARGE else 16)
-            tensors |= {f"{name}.kernel": whole, f"{name}.scale": scale, f"{name}.bias": bias}
-            size = {"inputs": step.in_channels, "outputs": step.out_channels, "spread": step.dilation[0]}
-            layers.append({"kind": "convolution", "name": name} | size)
-    tensors |= {f"head.{key}": value.detach().float() for key, value in model.linear.state_dict().items()}
-    network = {"names": names, "pool": model.pool, "mean": MEAN, "std": STD}
-    header = {"layers": layers, "network": network, "about": about or {}}
+    trunk, ends = model.get_submodule("features"), list(_branches(model, BRANCHES[method]))
+    widths = _bits([trunk, *(body for _, body, _ in ends)], bits)
+    layers = _layers(trunk, "layer", tensors, widths)
+    branches = []
+    for name, body, last in ends:
+        branches.append({"name": name, "layers": _layers(body, f"{name}.layer", tensors, widths)})
+        tensors[f"{name}.weight"] = last.get_parameter("weight").flatten(1)
+        tensors[f"{name}.bias"] = last.get_parameter("bias")
+    pool = getattr(model, "pool", "gap")
+    network = {"names": names, "method": method, "pool": pool, "mean": MEAN, "std": STD}
+    network |= {key: model.settings[key] for key in ("threshold", "low", "high") if key in model.settings}
+    header = {"layers": layers, "branches": branches, "network": network, "about": about or {}}
     return save(
-        {key: value.cpu().contiguous() for key, value in tensors.items()},
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         {k: json.dumps(v) for k, v in header.items()},
     )
+
+
+def _branches(model: Network, names: tuple[str, ...]) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """Yield what follows the trunk: a name, convolutions, and the layer whose outputs are the class maps."""
+    for name in names:
+        part = model.get_submodule(name)
+        if name == "a3":
+            yield name, part, model.get_submodule("a4")
+        elif isinstance(part, nn.Sequential):
+            yield name, part[:-1], part[-1]
+        else:
+            yield name, nn.Identity(), part
+
+
+def _bits(parts: Sequence[nn.Module], least: int) -> dict[nn.Module, int]:
+    """Return of how many bits the kernel of each convolution is."""
+    kernels = {m: m.weight.numel() for part in parts for m in part.modules() if isinstance(m, nn.Conv2d)}
+    room = KERNELS - sum(kernels.values())
+    found: dict[nn.Module, int] = {}
+    for convolution, size in kernels.items():
+        found[convolution] = 16 if size <= room else least
+        room -= size if size <= room else 0
+    return found
+
+
+def _layers(
+    body: nn.Module, prefix: str, tensors: dict[str, Tensor], bits: Mapping[nn.Module, int]
+) -> list[dict[str, Any]]:
+    """Return what the page is to do, and put the numbers for it among the tensors."""
+    found: list[dict[str, Any]] = []
+    steps = [m for m in body.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.MaxPool2d)]
+    for step, following in zip(steps, [*steps, None][1:], strict=True):
+        if isinstance(step, nn.MaxPool2d):
+            found.append({"kind": "pool"})
+        elif isinstance(step, nn.Conv2d):
+            name = f"{prefix}{len(found)}"
+            if isinstance(following, nn.BatchNorm2d):
+                kernel, bias = folded(step, following)
+            else:
+                kernel, bias = step.weight.detach(), step.get_parameter("bias")
+            whole, scale = integers(kernel, bits[step])
+            tensors |= {f"{name}.kernel": whole, f"{name}.scale": scale, f"{name}.bias": bias}
+            size = {"inputs": step.in_channels, "outputs": step.out_channels, "spread": step.dilation[0]}
+            found.append({"kind": "convolution", "name": name} | size)
+    return found
 
 
 def folded(
