@@ -19,9 +19,6 @@ from wsolbook.types import Supervision
 
 OPTIM = Optim(lr=0.01, momentum=0.9)
 DATA = critters.Critters(16, size=32)
-# One wait reads the losses. SEC builds two lattices for each batch: how far they reach, how many simplices
-# and corners they have depends on the pictures.
-WAITS = {"sec": 7}
 
 
 def net(method="cam"):
@@ -47,7 +44,7 @@ def waits_a_step(gpu, method="cam", folder=None, **settings) -> Counter:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_step_of_each_method(method, gpu, tmp_path):
     waits = waits_a_step(gpu, method, tmp_path)
-    assert sum(waits.values()) <= WAITS.get(method, 1), waits
+    assert sum(waits.values()) <= 1, waits  # for the losses
 
 
 @pytest.mark.parametrize(

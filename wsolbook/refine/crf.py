@@ -83,7 +83,8 @@ def dense_crf(
         probabilities: in 0 to 1; zeros count as 1e-5. They need not sum to one: a factor common to all
             labels of a pixel changes nothing, and PSA passes scores as they are.
         images: the pictures at the size of the maps, as bytes or as numbers in 0 to 255; or one picture that
-            all maps belong to, whose lattices are then built once.
+            all maps belong to, whose lattices are then built once. They are built where the pictures lie: on
+            the processor, while a device that has the probabilities still works on something else.
         constants: one of `PRESETS`, scaled to the size of the pictures, or others.
         present: labels that each picture has, background included; the others get probability 0 and cost
             nothing. All by default.
@@ -129,7 +130,7 @@ def mean_field(
     # One row a pixel for the filters, with the labels of all maps of its picture; one a map for the softmax.
     rows = -precise.unflatten(0, (len(images), -1)).permute(0, 3, 4, 1, 2)
     unary = rows.flatten(0, 3)
-    near, far = _kernels(images.to(unary), constants, exact)
+    near, far = _kernels(images.to(unary.dtype), constants, exact, unary.device)
     q = _softmax(unary)
     for _ in range(constants.iterations):
         q = q.view(-1, rows.shape[3] * rows.shape[4])
@@ -140,18 +141,18 @@ def mean_field(
 
 
 def _kernels(
-    images: Float[Tensor, "n 3 h w"], constants: Constants, exact: bool
+    images: Float[Tensor, "n 3 h w"], constants: Constants, exact: bool, device: torch.device
 ) -> list[Callable[[Float[Tensor, "p k"]], Float[Tensor, "p k"]]]:
-    """Return the two normalized filters for pixels in rows, picture after picture."""
+    """Return the two normalized filters for pixels in rows, picture after picture, of values on a device."""
     n, _, height, width = images.shape
     y, x = (torch.arange(s, dtype=images.dtype, device=images.device) for s in (height, width))
     place = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1).repeat(n, 1)
     color = images.permute(0, 2, 3, 1).flatten(0, 2) / constants.color
     features = place / constants.near, torch.cat((place / constants.far, color), 1)
     if exact:
-        return [_all_pairs(f.unflatten(0, (n, -1))) for f in features]
+        return [_all_pairs(f.to(device).unflatten(0, (n, -1))) for f in features]
     picture = torch.arange(n, device=images.device).repeat_interleave(height * width)
-    return [lattice(f, picture).normalized().filter for f in features]
+    return [lattice(f, picture).normalized().to(device).filter for f in features]
 
 
 def _all_pairs(features: Float[Tensor, "n p d"]) -> Callable[[Tensor], Tensor]:

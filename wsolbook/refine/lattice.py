@@ -58,6 +58,14 @@ class Lattice:
             self, weight=self.weight * scale, share=self.share * scale[:, 0].index_select(0, self.point)
         )
 
+    def to(self, device: torch.device) -> Lattice:
+        """Return the lattice on a device, which a card copies by itself."""
+        if self.weight.device == device:
+            return self
+        pin = device.type == "cuda" and self.weight.is_cpu
+        parts = {name: part.pin_memory() if pin else part for name, part in vars(self).items()}
+        return Lattice(**{name: part.to(device, non_blocking=pin) for name, part in parts.items()})
+
 
 class _Filter(torch.autograd.Function):
     """Splat, blur, slice; the transpose, and so the gradient, takes the axes the other way round."""

@@ -105,7 +105,8 @@ class Sec(DeepLab):
     ) -> Float[Tensor, ""]:
         """Return how far the CRF's answer is from the network's: KL(CRF || network), a mean over cells."""
         with torch.no_grad():
-            small = to_bytes(resize(batch.images, (p.shape[-2], p.shape[-1])))
+            # On the processor, which builds the lattices while a device computes the scores.
+            small = to_bytes(resize(batch.host.images, (p.shape[-2], p.shape[-1])))
             q = mean_field(-scores.float(), small, PRESETS["sec"].scaled(self.settings["crf_scale"]))
             q = q.clamp(min=FLOOR)
             q = q / q.sum(1, keepdim=True)
