@@ -126,6 +126,21 @@ def test_evaluation_waits_for_the_copies_of_its_results_alone(source, build_it, 
     assert sum((found[1] - found[0]).values()) <= copies, found[1] - found[0]
 
 
+def test_label_maps_are_made_on_the_device_as_on_the_processor(gpu):
+    torch.manual_seed(0)
+    net, batch = affinity_net().eval(), MULTI.batch(range(3))
+    label = Labeling((4.0, 32.0), PRESETS["psa"].scaled(32 / 500))
+    here = [said.values for said in PseudoLabels(label, net)(batch)]
+    there = [said.values for said in PseudoLabels(label, net.to("cuda"))(batch)]
+    differ = [(a != b).float().mean() for a, b in zip(here, there, strict=True)]
+    assert max(differ) <= 0.01  # of pixels; a real card rounds otherwise
+    with torch.no_grad():
+        for weight in set(net.parameters()) - set(net.teacher.parameters()):
+            weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="affinities must be in 0 to 1"):
+        PseudoLabels(label, net)(batch)
+
+
 def test_what_is_wrong_with_a_map_is_said_as_on_the_processor(gpu):
     net = NET().eval().to("cuda")
     with torch.no_grad():

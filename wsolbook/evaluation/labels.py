@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from wsolbook.data.sampling import CPU, load
 from wsolbook.data.transforms import to_bytes
+from wsolbook.doubts import later
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.sources import FromNetwork, Source, device_of
 from wsolbook.maps import resize
@@ -64,25 +65,29 @@ class PseudoLabels:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
-        """Return the label map of each picture, at its size."""
-        seen = _large_enough(replace(batch, masks=None, boxes=None))
-        net, found = self.model, [None] * len(batch)
+        """Return the label map of each picture, at its size; made where the network is."""
+        seen, device = _large_enough(replace(batch, masks=None, boxes=None)), self.device
+        net, near = self.model, [None] * len(batch)
         if isinstance(net, AffinityNet):
             if self.walk:
-                found = list(net.affinities(seen.to(self.device).images).cpu())
+                near = list(net.affinities(seen.to(device).images))
             net = net.teacher
         if self.maps is not None:
             said = self.maps(batch)
         else:
             assert net is not None
             said = FromNetwork(net, scales=self.scales, flip=self.flip, order=self.order)(seen)
-        pictures = to_bytes(batch.images)
-        return [
-            _as_map(self.label(each.of(own), own, picture, near), each.origin)
-            for each, own, picture, near in zip(
-                said, [row.nonzero().flatten() for row in batch.labels], pictures, found, strict=True
-            )
+        own = [row.nonzero().flatten() for row in batch.labels]
+        maps = [
+            each.of(classes).to(device, non_blocking=True) for each, classes in zip(said, own, strict=True)
         ]
+        asked = list(zip(maps, own, to_bytes(batch.to(device).images), near, strict=True))
+        with later() as marked:
+            labels = marked(torch.stack([self.label(*each) for each in asked]).float()).cpu()
+        if not labels.isfinite().all():
+            for each in asked:
+                self.label(*each)  # every check at its place says what is wrong
+        return [Prediction(each[None], origin=p.origin) for each, p in zip(labels, said, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Segmented:
         labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
         size = (batch.pictures.shape[-2], batch.pictures.shape[-1])
         return [
-            _as_map(each.to(torch.uint8), f"the network, picture {index}")
+            Prediction(each[None], origin=f"the network, picture {index}")
             for each, index in zip(resize(labels, size, "nearest"), batch.index.tolist(), strict=True)
         ]
 
@@ -149,10 +154,6 @@ def write_label_maps(
                 write_labels(files[place], said.values[0].to(torch.uint8))
             bar.update(len(batch))
     return len(todo)
-
-
-def _as_map(labels: UInt8[Tensor, "h w"], origin: str) -> Prediction:
-    return Prediction(labels[None].float(), origin=origin)
 
 
 def _large_enough(batch: Batch) -> Batch:

@@ -80,7 +80,7 @@ class Labeling:
         """
         size = (picture.shape[1], picture.shape[2])
         if len(classes) == 0:
-            return torch.zeros(size, dtype=torch.uint8)
+            return picture.new_zeros(size)
         seen = normalize(resize(maps.float(), size), "max") ** self.power
         scores = torch.stack([with_background(seen, alpha) for alpha in self.alphas])
         if affinities is not None:
@@ -136,7 +136,7 @@ class Cues:
         """Label a picture as `Labeling` does; what is not sure is 255, and nothing walks."""
         size = (picture.shape[1], picture.shape[2])
         if len(classes) == 0:
-            return torch.zeros(size, dtype=torch.uint8)
+            return picture.new_zeros(size)
         shares = normalize(resize(maps.float(), size), "max")
         found = torch.where(shares.amax(0) <= self.background, 0, IGNORE).to(torch.uint8)
         areas = (shares > self.foreground).sum((1, 2))
@@ -153,7 +153,7 @@ def with_background(maps: Float[Tensor, "k h w"], alpha: float) -> Float[Tensor,
 def named(scores: Float[Tensor, "l h w"], classes: Int[Tensor, " k"]) -> UInt8[Tensor, "h w"]:
     """Return the label of the largest score at each pixel; the first score is that of background."""
     labels = torch.cat((classes.new_zeros(1), classes + 1)).to(torch.uint8)
-    return labels.to(scores.device)[scores.argmax(0)]
+    return labels.to(scores.device, non_blocking=True)[scores.argmax(0)]
 
 
 def combine(low: UInt8[Tensor, "*s"], high: UInt8[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
