@@ -18,6 +18,7 @@ from wsolbook.backbones import build
 from wsolbook.cam import cam
 from wsolbook.data import critters
 from wsolbook.data.transforms import to_network
+from wsolbook.maps import resize
 from wsolbook.methods import METHODS
 from wsolbook.show import laboratory as room
 from wsolbook.show.laboratory import described, laboratory, painting, plain
@@ -27,7 +28,7 @@ from wsolbook.show.widget import ROOM
 STORED = Path(__file__).with_name("laboratory")
 # Last layers; and in how many of 200 pictures a cell is so near to a cut that rounding moves it across.
 LAST = {"acol": ("first.4", "second.4"), "spg": ("a4",), "seenet": ("s_a.5", "s_b.5")}
-TIPPED = {"acol": 4, "seenet": 8}
+TIPPED = {"seenet": 4}
 NETWORKS = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
@@ -173,7 +174,7 @@ def test_sixteen_bits_with_branches_are_pytorch(name, tmp_path):
         assert torch.allclose(scores, model(to_network(images)), atol=1e-3)
     expected = model.maps(to_network(images), torch.arange(8).expand(8, 8))
     off = (maps - expected).abs().amax((2, 3)) / expected.abs().amax((2, 3))
-    assert off.max() < 1e-3
+    assert off.max() < 1e-2
 
 
 @needs_node
@@ -217,14 +218,25 @@ def test_folding_keeps_what_convolution_and_normalization_do():
     assert torch.allclose(found, norm(convolution(pictures)), atol=1e-5)
 
 
-def test_integers_reach_the_largest_value_of_each_channel_and_keep_the_sum():
-    kernel = torch.tensor([2.54, -1.27, 0.0, 0.02]).view(2, 2, 1, 1).expand(2, 2, 3, 3)
-    whole, scale = integers(kernel, 8)
-    assert whole[0, 0].unique().tolist() == [127]
-    assert whole[0, 1].flatten().tolist() == [-64, -63, -64, -63, -64, -63, -64, -63, -64]
-    assert whole[1].flatten().tolist() == [0] * 9 + [127] * 9
+def test_integers_reach_the_largest_value_of_each_channel():
+    kernel = torch.tensor([2.54, -1.26, 0.0, 0.02]).view(2, 2, 1, 1).expand(2, 2, 3, 3)
+    whole, scale = integers(kernel, 8, torch.rand(1, 2, 8, 8))
+    assert whole.flatten(2)[..., 0].tolist() == [[127, -63], [0, 127]]
+    assert (whole == whole[..., :1, :1]).all()  # nothing to make up
     assert scale.tolist() == pytest.approx([0.02, 0.02 / 127])
-    assert integers(kernel, 16)[0].dtype == torch.int16
+    whole, scale = integers(kernel, 16, torch.rand(1, 2, 8, 8))
+    assert whole.dtype == torch.int16
+    assert whole[0, :, 0, 0].tolist() == [32767, round(-1.26 / 2.54 * 32767)]
+
+
+def test_integers_change_what_the_kernel_makes_of_features_less_than_rounding_does():
+    torch.manual_seed(0)
+    kernel, features = torch.randn(4, 8, 3, 3), resize(torch.rand(8, 8, 4, 4), 16)
+    whole, scale = integers(kernel, 8, features)
+    plain = (kernel / scale[:, None, None, None]).round()
+    size = scale[:, None, None, None]
+    off = [nn.functional.conv2d(features, k * size - kernel).norm() for k in (whole, plain)]
+    assert off[0] < 0.3 * off[1]
 
 
 def test_other_networks_are_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +12,16 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, unfold
 
 from wsolbook.backbones import Classifier
+from wsolbook.data.critters import Critters
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.types import Network
 
 SHIPPED = Path(__file__).with_name("networks")
 KERNELS = 340_000  # bytes: a file is to have 350 kB, with all else
+CALIBRATION, DAMPING = 64, 0.01  # pictures on which rounding is to change little; share of their mean power
 BRANCHES: dict[str, tuple[str, ...]] = {  # what the maps of each method need beside the trunk
     "cam": ("linear",),
     "spg": ("a3",),
@@ -62,13 +66,18 @@ def portable(
     for key, value in PLAIN.get(method, {}).items():
         if model.settings[key] != value:
             raise ValueError(f"the laboratory runs {method} with {key}={value!r} only")
-    tensors: dict[str, Tensor] = {}
+    model = copy.deepcopy(model).cpu().eval()
     trunk, ends = model.get_submodule("features"), list(_branches(model, BRANCHES[method]))
     widths = _bits([trunk, *(body for _, body, _ in ends)], bits)
-    layers = _layers(trunk, "layer", tensors, widths)
+    tensors: dict[str, Tensor] = {}
+    seen = Critters(CALIBRATION, split="train").batch(range(CALIBRATION)).images
+    layers, features = _layers(trunk, "layer", tensors, widths, seen)
+    if method == "acol":
+        features = avg_pool2d(features, 3, stride=1, padding=1)
     branches = []
     for name, body, last in ends:
-        branches.append({"name": name, "layers": _layers(body, f"{name}.layer", tensors, widths)})
+        steps, _ = _layers(body, f"{name}.layer", tensors, widths, features)
+        branches.append({"name": name, "layers": steps})
         tensors[f"{name}.weight"] = last.get_parameter("weight").flatten(1)
         tensors[f"{name}.bias"] = last.get_parameter("bias")
     pool = getattr(model, "pool", "gap")
@@ -76,7 +85,7 @@ def portable(
     network |= {key: model.settings[key] for key in ("threshold", "low", "high") if key in model.settings}
     header = {"layers": layers, "branches": branches, "network": network, "about": about or {}}
     return save(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        {key: value.detach().contiguous() for key, value in tensors.items()},
         {k: json.dumps(v) for k, v in header.items()},
     )
 
@@ -105,25 +114,28 @@ def _bits(parts: Sequence[nn.Module], least: int) -> dict[nn.Module, int]:
 
 
 def _layers(
-    body: nn.Module, prefix: str, tensors: dict[str, Tensor], bits: Mapping[nn.Module, int]
-) -> list[dict[str, Any]]:
-    """Return what the page is to do, and put the numbers for it among the tensors."""
+    body: nn.Module, prefix: str, tensors: dict[str, Tensor], bits: Mapping[nn.Module, int], seen: Tensor
+) -> tuple[list[dict[str, Any]], Tensor]:
+    """Return what the page is to do, and what it makes of what was seen; put its numbers among the tensors."""
     found: list[dict[str, Any]] = []
     steps = [m for m in body.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.MaxPool2d)]
     for step, following in zip(steps, [*steps, None][1:], strict=True):
         if isinstance(step, nn.MaxPool2d):
+            seen = step(seen)
             found.append({"kind": "pool"})
         elif isinstance(step, nn.Conv2d):
-            name = f"{prefix}{len(found)}"
+            name, spread = f"{prefix}{len(found)}", step.dilation[0]
             if isinstance(following, nn.BatchNorm2d):
                 kernel, bias = folded(step, following)
             else:
-                kernel, bias = step.weight.detach(), step.get_parameter("bias")
-            whole, scale = integers(kernel, bits[step])
+                kernel, bias = step.weight.detach(), step.get_parameter("bias").detach()
+            whole, scale = integers(kernel, bits[step], seen, spread)
+            kernel = whole * scale[:, None, None, None]
+            seen = conv2d(seen, kernel, bias, padding=spread, dilation=spread).relu()
             tensors |= {f"{name}.kernel": whole, f"{name}.scale": scale, f"{name}.bias": bias}
-            size = {"inputs": step.in_channels, "outputs": step.out_channels, "spread": step.dilation[0]}
+            size = {"inputs": step.in_channels, "outputs": step.out_channels, "spread": spread}
             found.append({"kind": "convolution", "name": name} | size)
-    return found
+    return found, seen
 
 
 def folded(
@@ -138,17 +150,26 @@ def folded(
     ], norm.bias.detach() - norm.running_mean * factor
 
 
-def integers(kernel: Float[Tensor, "o i 3 3"], bits: int) -> tuple[Tensor, Float[Tensor, " o"]]:
+def integers(
+    kernel: Float[Tensor, "o i 3 3"], bits: int, seen: Float[Tensor, "n i h w"], spread: int = 1
+) -> tuple[Tensor, Float[Tensor, " o"]]:
     """Return a kernel as integers of 8 or 16 bits, and the scale of each output channel.
 
-    What rounding takes from a weight is given to the next one, its neighbor in the window. Feature maps are
-    positive and smooth, so that most of the error cancels.
+    What 8 bits take from a weight is made up by the weights after it, such that what the kernel makes of the
+    features `seen` changes least (Frantar et al., "GPTQ", ICLR 2023); `spread` is its dilation.
     """
     largest = 2 ** (bits - 1) - 1
     scale = (kernel.abs().amax((1, 2, 3)) / largest).clamp(min=1e-12)
-    exact = (kernel / scale[:, None, None, None]).flatten(1)
-    whole, left = torch.zeros_like(exact), torch.zeros(len(exact))
-    for k, column in enumerate(exact.unbind(1)):
-        whole[:, k] = (column + left).round().clamp(-largest, largest)
-        left = column + left - whole[:, k]
-    return whole.view_as(kernel).to(torch.int8 if bits == 8 else torch.int16), scale
+    exact = (kernel / scale[:, None, None, None]).flatten(1).double()
+    if bits == 16:
+        return exact.round().view_as(kernel).to(torch.int16), scale
+    windows = unfold(seen, 3, dilation=spread, padding=spread).transpose(0, 1).flatten(1).double()
+    moments = windows @ windows.T
+    moments += (DAMPING * moments.diagonal().mean()).clamp(min=1e-12) * torch.eye(len(moments))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments))
+    factor = torch.linalg.cholesky(inverse, upper=True)
+    whole = torch.zeros_like(exact)
+    for k in range(exact.shape[1]):
+        whole[:, k] = exact[:, k].round().clamp(-largest, largest)
+        exact[:, k:] -= ((exact[:, k] - whole[:, k]) / factor[k, k])[:, None] * factor[k, k:]
+    return whole.view_as(kernel).to(torch.int8), scale
