@@ -298,6 +298,7 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (torch.cuda, "is_bf16_supported", lambda *_, **__: True),
         (torch.cuda, "get_device_name", lambda *_: "simulated CUDA device"),
         (torch.cuda, "get_device_capability", lambda *_: (7, 5)),
+        (torch.cuda, "get_device_properties", lambda *_: mock.Mock(name="T4", total_memory=2**34)),
         (torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state()),
         (torch.cuda, "set_rng_state", lambda *_: None),
         (torch.cuda, "manual_seed_all", lambda *_: None),

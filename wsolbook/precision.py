@@ -23,11 +23,15 @@ def fastest(device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
     return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
 
 
+def chosen(precision: Precision, device: torch.device) -> Precision:
+    """Return the format that a name means on a device."""
+    return fastest(device) if precision == "auto" else precision
+
+
 @contextmanager
 def computing(precision: Precision, device: torch.device) -> Iterator[None]:
     """Run networks in a format for the length of a block; those of two bytes by autocast."""
-    chosen = fastest(device) if precision == "auto" else precision
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(chosen)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(chosen(precision, device))
     with products(precision), torch.autocast(device.type, half) if half else nullcontext():
         yield
 

@@ -15,6 +15,7 @@ from wsolbook.data.sampling import training_batches
 from wsolbook.maps import require_finite
 from wsolbook.methods import METHODS
 from wsolbook.training import NonFiniteLossError, Optim, TrainConfig, train
+from wsolbook.training.estimate import memory
 from wsolbook.types import Supervision
 
 OPTIM = Optim(lr=0.01, momentum=0.9)
@@ -30,11 +31,13 @@ def config(**settings) -> TrainConfig:
     return TrainConfig(**{"device": "cuda", "batch_size": 4, "optim": OPTIM} | settings)
 
 
-def waits_a_step(gpu, method="cam", folder=None, **settings) -> Counter:
+def waits_a_step(gpu, method="cam", folder=None, kept=0, **settings) -> Counter:
     """Return what one more step waits for."""
     found = []
     for steps in (1, 2):
         model = net(method)
+        if kept:
+            model.kept.fill_(kept)
         gpu.waits.clear()
         train(model, as_declared(DATA, model.supervision, folder), config(**settings, steps=steps))
         found.append(gpu.waits.copy())
@@ -42,9 +45,16 @@ def waits_a_step(gpu, method="cam", folder=None, **settings) -> Counter:
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_a_step_of_each_method(method, gpu, tmp_path):
+def test_a_step_of_each_method(method, gpu, tmp_path, record_property):
     waits = waits_a_step(gpu, method, tmp_path)
     assert sum(waits.values()) <= 1, waits  # for the losses
+    record_property("waits", (f"a training step of {method}", sum(waits.values())))
+
+
+def test_a_step_of_a_later_round_of_erasing(gpu, record_property):
+    waits = waits_a_step(gpu, "erasing", kept=2)
+    assert sum(waits.values()) <= 1, waits
+    record_property("waits", ("a training step of erasing, round 3", sum(waits.values())))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +67,10 @@ def test_a_step_of_each_method(method, gpu, tmp_path):
     ],
     ids=["bf16", "average", "clip", "fp16"],
 )
-def test_a_step_of_each_way_to_train(settings, more, gpu):
+def test_a_step_of_each_way_to_train(settings, more, gpu, record_property, request):
     waits = waits_a_step(gpu, **settings)
     assert sum(waits.values()) <= 1 + more, waits
+    record_property("waits", (f"a training step of cam, {request.node.callspec.id}", sum(waits.values())))
 
 
 def test_what_a_loss_checks_is_said_with_the_losses(gpu):
@@ -99,6 +110,12 @@ def test_a_step_that_does_not_fit_is_done_in_halves(gpu):
     train(halved, DATA, config(steps=1))
     train(whole, DATA, config(steps=1, micro_batch=2))
     assert all(map(torch.equal, whole.parameters(), halved.parameters()))
+
+
+def test_memory_is_counted_where_the_network_is(gpu):
+    there, half = memory(net().to("cuda"), DATA, config()), memory(net(), DATA, config(precision="auto"))
+    assert there == memory(net(), DATA, config())
+    assert half["activations"] == there["activations"] // 2
 
 
 def test_a_training_goes_on(gpu, tmp_path):

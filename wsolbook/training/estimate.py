@@ -9,6 +9,8 @@ from torch import nn
 
 from wsolbook.data.sampling import load, with_masks
 from wsolbook.data.transforms import IGNORE
+from wsolbook.precision import chosen
+from wsolbook.profiles import best_device
 from wsolbook.training.config import TrainConfig
 from wsolbook.types import Batch, Samples, Trainable
 
@@ -19,21 +21,22 @@ STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 def memory(model: Trainable, data: Samples, config: TrainConfig) -> dict[str, int]:
     """Return bytes of weights, gradients, optimizer and activations in one process.
 
-    Activations are what one picture's forward pass keeps for its backward pass, counted on the CPU in fp32,
-    times the pictures of a micro-batch. Kernels need working space besides.
+    Activations are what one picture's forward pass keeps for its backward pass, counted in fp32 where the
+    network is, times the pictures of a micro-batch. Kernels need working space besides.
     """
     assert isinstance(model, nn.Module)
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     learning = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     states = 0 if config.optim.name == "sgd" and config.optim.momentum == 0 else STATES[config.optim.name]
     held = config.micro_batch or config.batch_size
-    halved = 2 if config.precision in ("bf16", "fp16") else 1
+    device = torch.device("cpu") if config.device == "cpu" else best_device()
+    halved = 2 if chosen(config.precision, device) in ("bf16", "fp16") else 1
     made = model.supervision.made  # label maps that may not be made yet: what is unknown takes as much room
     masks = () if made else with_masks(len(data), model.supervision.masks, config.seed)
-    batch = next(load(data, [(0, (0,))], masks=masks))
+    batch = next(load(data, [(0, (0,))], masks=masks)).to(next(model.parameters()).device)
     if made:
         unknown = torch.full((1, *batch.pictures.shape[-2:]), IGNORE, dtype=torch.uint8)
-        batch = replace(batch, masks=unknown)
+        batch = replace(batch, masks=unknown.to(batch.pictures.device))
     return {
         "weights": weights,
         "gradients": learning,

@@ -17,7 +17,7 @@ from wsolbook.data.counters import seed_of
 from wsolbook.distributed import add_up, launched, own_device
 from wsolbook.doubts import later
 from wsolbook.memory import free_memory, out_of_memory
-from wsolbook.precision import fastest
+from wsolbook.precision import chosen
 from wsolbook.training import faults
 from wsolbook.training.config import ConfigError, TrainConfig
 from wsolbook.training.optim import Average, build_optimizer, parameter_groups
@@ -33,7 +33,7 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps one state a process, and a notebook trains more than once.
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
     device = torch.device("cpu") if config.device == "cpu" else own_device()
-    precision = fastest(device) if config.precision == "auto" else config.precision
+    precision = chosen(config.precision, device)
     # Told nothing, accelerate takes a process without an accelerator to be alone.
     accelerator = Accelerator(
         mixed_precision="no" if precision in ("fp32", "tf32") else precision,
