@@ -116,7 +116,7 @@ def _bits(parts: Sequence[nn.Module], least: int) -> dict[nn.Module, int]:
 def _layers(
     body: nn.Module, prefix: str, tensors: dict[str, Tensor], bits: Mapping[nn.Module, int], seen: Tensor
 ) -> tuple[list[dict[str, Any]], Tensor]:
-    """Return what the page is to do, and what it makes of what was seen; put its numbers among the tensors."""
+    """Return what the page is to do, and what it makes of `seen`; put its numbers among the tensors."""
     found: list[dict[str, Any]] = []
     steps = [m for m in body.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.MaxPool2d)]
     for step, following in zip(steps, [*steps, None][1:], strict=True):
