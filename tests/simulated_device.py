@@ -301,6 +301,8 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (torch.cuda, "get_device_properties", lambda *_: mock.Mock(name="T4", total_memory=2**34)),
         (torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state()),
         (torch.cuda, "set_rng_state", lambda *_: None),
+        (torch.cuda, "reset_peak_memory_stats", lambda *_: None),
+        (torch.cuda, "max_memory_allocated", lambda *_: 0),
         (torch.cuda, "manual_seed_all", lambda *_: None),
         (torch.random, "fork_rng", lambda devices=None, **k: fork(devices=[])),
         (torch.accelerator, "is_available", lambda: True),
