@@ -15,6 +15,8 @@ from nbformat import NotebookNode
 
 LONGEST_CELL, MEDIAN_CELL, LONGEST_LINE = 40, 8, 88
 CODE_CELLS, WORDS = range(15, 26), range(2000, 3501)
+# Hints and choices do not count, as solutions do not.
+ASIDE = re.compile(r"^:::\{dropdown\}.*?^:::$|^- \[[ x]\] [^\n]*$", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = r"(?<![\w./])(/home/|/root/|/tmp/|/Users/|/content/|/work/|[A-Z]:\\)"
 
 IN_CODE = {
@@ -56,7 +58,7 @@ def notebook_problems(notebook: NotebookNode) -> Iterator[str]:
         yield f"has {len(code)} code cells, expected {CODE_CELLS[0]} to {CODE_CELLS[-1]}"
     if code and (middle := median(len(lines(c.source)) for c in code)) > MEDIAN_CELL:
         yield f"has code cells of {middle:g} lines in the median, at most {MEDIAN_CELL}"
-    words = sum(count_words(c.source) for c in prose if "solution" not in tags(c))
+    words = sum(count_words(ASIDE.sub("", c.source)) for c in prose if "solution" not in tags(c))
     if words not in WORDS:
         yield f"has {words} words, expected {WORDS[0]} to {WORDS[-1]}"
     for name in set(re.findall(r"\{exercise(?:-start)?\}[^\n]*\n:label: *(\S+)", text)):

@@ -403,6 +403,11 @@ check("percent of boxes with an IoU of 0.5", strict, at_most=45)
 # :::
 # A map that knows nothing can still be lucky. Put a box of 60 % of the picture's side in the middle of each picture. For which
 # share of the test pictures is its {term}`IoU` with the true box at least 0.3, and at least 0.5? Compare with the boxes of the map.
+#
+# :::{dropdown} Hint
+# `box_iou` compares boxes; one box in the middle serves for all pictures.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -433,6 +438,11 @@ check("share that reaches 0.5 without looking", reached[0.5], at_least=0.2)
 # :::
 # Is it true that the network uses the head? Do not look at a map. Remove the head from each test scene and measure the
 # {term}`accuracy` again; then remove the body instead.
+#
+# :::{dropdown} Hint
+# `scene.without("head")` draws the scene again, and nothing else in it changes.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -464,18 +474,51 @@ check("share that it names wrongly without bodies", wrong, at_most=0.1)
 # :::{exercise-start}
 # :label: ex-where-body
 # :::
-# Turn the knob `body_cue` to 1 for training and test. Does the map now cover the body? Guess before you run it.
+# *Predict.* Turn the knob `body_cue` to 1 for training and test. Does the map now cover the body? Guess before you run it.
+#
+# - [ ] Yes, the body is now as bright as the head
+# - [ ] In part, and the head stays the brightest
+# - [ ] No, nothing moves
+#
+# :::{dropdown} Hint
+# How many clues does a network need until its loss is small?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
 # :::{solution-start} ex-where-body
 # :class: dropdown
 # :::
+# - [x] In part, and the head stays the brightest
+#
 # Give both `critters.Critters(n=1500, ...)` and the test set `body_cue=1.0`, and run the notebook again. The body is now
 # as good a clue as the head, and it is larger. In our run the map did move: twice as many boxes reached an IoU of 0.5. But the head stayed the brightest part.
 # Without heads this network is right in seven of ten pictures, without bodies in nearly all: one sufficient clue is enough to
 # make the loss small, and the head remains the easier one. A map shows what a network uses, not what it could have
 # used. Adversarial erasing is built upon that observation.
+# :::{solution-end}
+# :::
+#
+# :::{exercise-start}
+# :label: ex-where-inside
+# :::
+# *Compute*, by hand. A box around the head lies inside the true box and has a quarter of its area. What is its {term}`IoU`? Which share of the true
+# area must a box inside have to reach 0.5, and how large may a box that *contains* the true one be?
+#
+# :::{dropdown} Hint
+# One box lies inside the other: what is their intersection, and what their union?
+# :::
+#
+# :::{exercise-end}
+# :::
+#
+# :::{solution-start} ex-where-inside
+# :class: dropdown
+# :::
+# Inside, the intersection is the small box and the union the large one, so the IoU is the ratio of the areas: 0.25. It takes half of the area for 0.5,
+# a box of the same shape with 71 % of each side. From outside it is the other way round, and the box may be twice as large. To miss half of
+# the animal and to add as much ground again cost the same.
 # :::{solution-end}
 # :::
 #

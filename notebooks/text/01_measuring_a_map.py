@@ -603,7 +603,7 @@ plt.show()
 # **Fair evaluation changed the story.** With one protocol and the same search budget for everyone,
 # {cite:t}`choe2020evaluating` found (*their* numbers, MaxBoxAccV2, mean over three networks):
 #
-# | | CAM | HaS | ACoL | SPG | ADL | CutMix | 5 to 10 boxed images a class | center |
+# | data | CAM | HaS | ACoL | SPG | ADL | CutMix | 5 to 10 boxed images a class | center |
 # |---|---|---|---|---|---|---|---|---|
 # | ImageNet | 62.4 | 62.6 | 61.2 | 62.0 | 61.7 | 62.2 | 64.0 | 52.5 |
 # | CUB | 61.1 | 60.6 | 60.0 | 57.5 | 61.1 | 60.8 | 80.2 | 59.7 |
@@ -621,6 +621,11 @@ plt.show()
 # ```
 # A perfect map of a square of side $s$, away from the border, is cut by the protocol. Because of the extra pixel its IoU
 # is not 1. Derive it, check it with the package for $s = 4, 10, 30$, and find the smallest square that reaches 0.9.
+#
+# :::{dropdown} Hint
+# Count the pixels of the box: it ends where the square ends, and has one more.
+# :::
+#
 # ```{exercise-end}
 # ```
 
@@ -647,9 +652,18 @@ for side in (4, 10, 30):
 # ```{exercise-start} Two scales, one threshold
 # :label: two-scales
 # ```
-# The papers before 2020 fixed $\tau = 0.2$ and scaled maps by their maximum, with negative values clipped. Measure the share of
+# *Predict.* The papers before 2020 fixed $\tau = 0.2$ and scaled maps by their maximum, with negative values clipped. Measure the share of
 # *part* maps that reach IoU 0.5 at $\tau = 0.2$ after scaling by `"max"` and by `"min-max"`. Which is higher, and does that
 # make it the better scaling?
+#
+# - [ ] Scaled by the maximum
+# - [ ] Scaled by min-max
+# - [ ] Both alike
+#
+# :::{dropdown} Hint
+# What becomes of the faint glow on the body in each scaling?
+# :::
+#
 # ```{exercise-end}
 # ```
 
@@ -657,6 +671,8 @@ for side in (4, 10, 30):
 # ````{solution-start} two-scales
 # :class: dropdown
 # ````
+# - [x] Scaled by min-max
+#
 # The same threshold means different things. Clipping at zero removes the faint glow on the body, which lies just above the
 # background; what remains above 0.2 is the head, and one box in ten reaches IoU 0.5. Min-max scaling lifts the whole map,
 # and more than eight in ten do. At each one's *own* best threshold the two agree within a few points. A fixed threshold had
@@ -683,6 +699,11 @@ check("points between them at their best thresholds", apart, at_most=20)
 # ```
 # Draw 500 random boxes. Take the one that reaches IoU 0.5 on most of the first 25 pictures and report its accuracy there. Then look at the
 # other 175. Repeat for all eight groups of 25. How much of the score was selection?
+#
+# :::{dropdown} Hint
+# Choose on one group and report on the others: what is lost on the way was selection.
+# :::
+#
 # ```{exercise-end}
 # ```
 
@@ -716,6 +737,11 @@ check("points of pure selection, mean of 20 such lotteries", mean, at_least=1)
 # :label: thin-blob
 # ```
 # Make an 8 × 8 map with two components for which `predicted_box` and the package's `contours="largest"` disagree.
+#
+# :::{dropdown} Hint
+# The contour runs through the centers of pixels. What is the area of a line?
+# :::
+#
 # ```{exercise-end}
 # ```
 

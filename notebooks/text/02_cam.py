@@ -610,6 +610,15 @@ plt.show()
 # two boxes is larger, and for which animals is that good, for the near ones or for the far ones? Then scale the maps
 # by their maximum (`how="max"`), cut at 20 of 255 and, for contrast, at 60 %, and count the boxes with an {term}`IoU`
 # of at least 0.5 among the largest and among the smallest third of the animals.
+#
+# - [ ] 20 of 255, which is good for near animals
+# - [ ] 20 of 255, which is good for far animals
+# - [ ] 20 %, which is good for near animals
+#
+# :::{dropdown} Hint
+# How much larger is a near animal than a far one, and how much larger is its head's glow?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -649,6 +658,8 @@ check("area of near animals over that of far ones",
 check("area of their glow, the same", near_to_far(by_max > 0.2), at_most=1.7)
 
 # %% [markdown]
+# - [x] 20 of 255, which is good for near animals
+#
 # The lower cut gives the larger box, so it gains near animals and loses far ones. Near animals cover three times as
 # many pixels as far ones, and the glow around their heads hardly more, so no single cut is right for both. A number of
 # a paper depends on such a constant as much as on its method.
@@ -656,14 +667,19 @@ check("area of their glow, the same", near_to_far(by_max > 0.2), at_most=1.7)
 # :::{solution-end}
 # :::
 #
-# :::{exercise} The same sum with a maximum
+# ::::{exercise} The same sum with a maximum
 # :label: ex-cam-gmp
 # *Compute*, by hand. Two channels on a grid of 2 × 2, $f_1 = \begin{pmatrix}4&0\\0&0\end{pmatrix}$ and $f_2 =
 # \begin{pmatrix}0&0\\0&2\end{pmatrix}$, with $w = (1, 2)$ and $b = 1$. What are the score and the mean of the map
 # under average pooling? With global *max* pooling the score is $S_c = \sum_k w_k^c \max_{x,y} f_k(x,y) + b_c$: can
 # the sums still change places? Find an inequality between $S_c - b_c$ and the maximum of $M_c$ for non-negative
 # weights.
+#
+# :::{dropdown} Hint
+# Do both channels take their maximum at the same position?
 # :::
+#
+# ::::
 #
 # :::{solution} ex-cam-gmp
 # :class: dropdown
@@ -686,6 +702,11 @@ check("area of their glow, the same", near_to_far(by_max > 0.2), at_most=1.7)
 # *Implement* a map for the max-pooled network that *is* a decomposition: its sum over the positions, plus the bias,
 # must be the logit.
 # `build(..., head="gmp")` makes such a network; it need not be trained.
+#
+# :::{dropdown} Hint
+# Which position of a channel does the maximum read?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -716,6 +737,11 @@ check_close("sum of the peaks + bias = logit",
 # *Investigate.* Some two fifths of the body are above the threshold of this chapter. Does the network see something
 # *there*, or does it see the head from there? Think of a change to the pictures that tells the two apart, and
 # measure.
+#
+# :::{dropdown} Hint
+# Change what lies beside the body, and leave every pixel of the body as it is.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

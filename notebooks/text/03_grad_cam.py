@@ -602,6 +602,15 @@ check_close("map - counterfactual = signed sum", values - against, signed)
 # :::
 # *Predict.* Compute Grad-CAM for the *probability* of the true class instead of its logit, on pictures that the network is sure of. Will the
 # raw maps be larger, equal or smaller? Then pass a function in place of `classes` and see.
+#
+# - [ ] Larger
+# - [ ] Equal
+# - [ ] Smaller
+#
+# :::{dropdown} Hint
+# Differentiate the softmax: which factor stands before the gradient of the logit?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -616,6 +625,8 @@ ratio = faint.amax((1, 2)) / values.amax((1, 2)).clamp(min=1e-9)
 check("peak of probability / peak of logit, median", ratio.median(), at_most=0.25)
 
 # %% [markdown]
+# - [x] Smaller
+#
 # Smaller by far: the factor $p(1 - p)$ at work. The more certain the network, the fainter its explanation, which is the opposite of what one wants.
 #
 # :::{solution-end}
@@ -626,6 +637,11 @@ check("peak of probability / peak of logit, median", ratio.median(), at_most=0.2
 # :::
 # *Compute.* A guess counts as localized only if its class is right as well. From the table at the end of the page: of the pictures whose class
 # each network names right at the first guess, in how many percent is the box wrong? Who localizes better then, CAM or Grad-CAM?
+#
+# :::{dropdown} Hint
+# A wrong name counts as a wrong box. Take those pictures out of both numbers.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -654,6 +670,11 @@ for name, (localization, classification) in table.items():
 # :::
 # *Implement.* HiResCAM multiplies gradient and activation at each position before anything is summed. Change one line of
 # the code from scratch, and hold the result against `wsolbook.cam.hires_cam`.
+#
+# :::{dropdown} Hint
+# The mean over the positions comes too early.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -680,6 +701,11 @@ check_close("one line = hires_cam", by_hand, theirs)
 # :::
 # *Investigate.* If guided backpropagation does not read the linear layer, what does it read? Randomize another part of the network, for example
 # `features.stage1`, and find one that it notices.
+#
+# :::{dropdown} Hint
+# Whose edges and colors does the drawing show?
+# :::
+#
 # :::{exercise-end}
 # :::
 #

@@ -697,6 +697,15 @@ explorer
 # :::
 # *Predict.* A steeper mask is closer to a real step. What does a slope of 1000 do to the mask route, and a slope of 2 to the picture? Compute, over the range of the attention, where
 # $\mathrm{d}T/\mathrm{d}A$ exceeds 0.1.
+#
+# - [ ] 1000: hardly any gradient; 2: a darker picture
+# - [ ] 1000: more gradient everywhere; 2: nothing is erased
+# - [ ] 1000: a darker picture; 2: hardly any gradient
+#
+# :::{dropdown} Hint
+# The derivative of the sigmoid is the slope times $T(1-T)$.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -712,6 +721,8 @@ for slope in (2, 10, 100, 1000):
     print(f"slope {slope}: T(0) = {T[0]:.4f}, a gradient in {share:.1f} % of the range")
 
 # %% [markdown]
+# - [x] 1000: hardly any gradient; 2: a darker picture
+#
 # At 1000 only the rim of the mask, 2 % of the range, learns anything, and the rest is cut off as by a hard threshold. At 2 the gradient passes everywhere, but a quarter of
 # every pixel goes where nobody attends. 10 is a compromise, and a choice.
 #
@@ -722,6 +733,11 @@ for slope in (2, 10, 100, 1000):
 # :label: ex-gain-error
 # :::
 # *Compute.* The overall row of the paper's table rests on 100 pictures. From each column to the next, how large is the step in standard errors of a difference? Take the columns as independent.
+#
+# :::{dropdown} Hint
+# A share of $p$ % of 100 pictures has a standard error of $\sqrt{p(100-p)/100}$ points.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -747,6 +763,11 @@ for before, after in pairwise(paper):
 # :::
 # *Implement* the weights of the two ports: the gradient that starts the pass back is the logit of the class instead of 1. For pictures without a duck, whose logit of "duck" is negative, what is the map? You know it from
 # {doc}`03_grad_cam`.
+#
+# :::{dropdown} Hint
+# What becomes of a weight that is multiplied by a negative logit?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -778,6 +799,11 @@ check_close("no duck: the port's map = |logit| x the counterfactual",
 # :label: ex-gain-alpha
 # :::
 # *Investigate.* GAIN_ext has three terms. Which of them took the attention off the water? Train it with $\alpha = 0$, and measure.
+#
+# :::{dropdown} Hint
+# `guided` takes `alpha`; without mining the pixel loss is left.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

@@ -536,6 +536,15 @@ explorer
 # :label: ex-erasing-delta
 # :::
 # *Predict.* What is B if $\delta$ is nearly 1, and what if it is nearly 0? Compute the share of the positions that is erased, for thresholds from 0.99 down to 0.01.
+#
+# - [ ] Near 1 it sees nothing, and near 0 it is a plain classifier
+# - [ ] Near 1 it is a plain classifier, and near 0 it reads meadows
+# - [ ] The same in both cases
+#
+# :::{dropdown} Hint
+# How many positions of a scaled map lie above 0.99, and how many above 0.01?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -551,6 +560,8 @@ check("delta 0.6: the same", share[1], at_most=0.5)
 check("delta 0.01: share that is left", 1 - share[2], at_most=0.15)
 
 # %% [markdown]
+# - [x] Near 1 it is a plain classifier, and near 0 it reads meadows
+#
 # Near 1 one position in 64 is gone, and B is a second, plain classifier: a small ensemble. Near 0 a few positions are left, those where A found least, and B learns to read the class from meadows. Somewhere in between is erasing.
 #
 # :::{solution-end}
@@ -560,6 +571,11 @@ check("delta 0.01: share that is left", 1 - share[2], at_most=0.15)
 # :label: ex-erasing-top
 # :::
 # *Compute.* "The top 20 %" of a map, in both readings: values above 80 % of the maximum, or the fifth of the pixels with the highest values. The map is a bell, $\exp(-r^2 / 2 s^2)$, in the middle of a picture of 64 pixels, narrow ($s = 6$) or wide ($s = 18$).
+#
+# :::{dropdown} Hint
+# `quantile(0.8)` is the value that a fifth of the pixels exceed.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -585,6 +601,11 @@ for s in (6.0, 18.0):
 # :label: ex-erasing-leak
 # :::
 # *Implement* the released test loop: B's features are erased for the *true* label, whichever class is asked. How much does the map of a wrong class change by the label that it should not know?
+#
+# :::{dropdown} Hint
+# Erase where the first map of the true label is high, then ask the second classifier for another class.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -614,6 +635,11 @@ check("B's map of a wrong class: mean change by the label",
 # :label: ex-erasing-rim
 # :::
 # *Investigate.* If B lives on what the rim of the hole has seen, then it should fail when the *pixels* under the hole are gone as well. Paint them over, and count how many pictures B still names right.
+#
+# :::{dropdown} Hint
+# Bring the hole to the size of the picture; the mean color is 0.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

@@ -599,6 +599,15 @@ explorer
 # :::
 # *Predict.* Logits of B2 on a coarse grid jump from -6 to 6 between two neighboring cells. Up-sample them 16 times, and threshold the sigmoid at 0.05 and 0.5. Or take the sigmoid first, then up-sample. In which order does the mask ignore
 # more pixels? Count.
+#
+# - [ ] Up-sampled, then the sigmoid
+# - [ ] The sigmoid, then up-sampled
+# - [ ] As many in both
+#
+# :::{dropdown} Hint
+# Over how many pixels does each of the two climb from 0.05 to 0.5?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -618,6 +627,8 @@ for order, heat in orders.items():
     print(f"{order}: {int((row == 255).sum())} of 64 pixels of a row are ignored")
 
 # %% [markdown]
+# - [x] The sigmoid, then up-sampled
+#
 # Interpolated logits pass from "surely not" to "perhaps" in a few pixels, because the sigmoid is steep; interpolated probabilities climb in a straight line over the whole width of a cell. The first order draws the sharper border.
 #
 # :::{solution-end}
@@ -627,6 +638,11 @@ for order, heat in orders.items():
 # :label: ex-spg-flat
 # :::
 # *Compute.* A network whose class layer is zero has constant class maps. What is B2 taught if such a map is scaled as $(O - \min) / (\max - \min + \epsilon)$? What does the package teach?
+#
+# :::{dropdown} Hint
+# What is the numerator where all values are equal?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -654,6 +670,11 @@ print("package:", silent.guidance(images, y).for_b2.unique().tolist())
 # :label: ex-spg-leak
 # :::
 # *Implement* the released loop, in which the cut of the fallback stays for the pictures that follow. Show with two maps that the mask of the second depends on the first.
+#
+# :::{dropdown} Hint
+# The loop writes the lower cut into the variable that the next picture reads.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -690,6 +711,11 @@ for name, mask in (("released", leaky), ("by picture", with_fallback)):
 # :label: ex-spg-names
 # :::
 # *Compute*, from the paper's third table. The same maps, the names of better and better classifiers. What share of the *rightly named* pictures has a wrong box? Does it fall?
+#
+# :::{dropdown} Hint
+# A wrong name counts as a wrong box. Take those pictures out of both numbers.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -717,6 +743,11 @@ for name, (wrong_box, wrong_name) in table3.items():
 # :label: ex-spg-surer
 # :::
 # *Investigate.* The sure object is half wrong at $\delta_h = 0.7$. Raise the threshold to 0.95. How wrong is it now, and what does that cost?
+#
+# :::{dropdown} Hint
+# `ternary_mask` takes both thresholds. Count against the true masks, from both sides.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

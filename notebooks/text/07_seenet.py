@@ -77,7 +77,7 @@ def trained(seed, options):
 
 stories = {way: [trained(s, o) for s in here.seeds] for way, o in WAYS.items()}
 
-# %% mystnb={"image": {"alt": "Three pictures, each three times: a hare, a lion, a panda and a duck on snow; a duck on water; two lions, an owl and a spotted animal in a wood. First with dark squares where features are erased: over the heads. Then the map of S_A, which glows on the same places. Then that of S_B, which lies like a wide glow over animals, sky and ground around the holes."}, "figure": {"caption": "Erasing in a picture with several animals. Left, what $S_B$ does not see, dark; then what each branch answers, for all labels together. Held-out pictures, animals outlined in green.", "name": "fig-seenet-failure"}}
+# %% mystnb={"image": {"alt": "Three pictures, each three times: a rabbit, a lion, a panda and a duck on snow; a duck on water; two lions, an owl and a spotted animal in a wood. First with dark squares where features are erased: over the heads. Then the map of S_A, which glows on the same places. Then that of S_B, which lies like a wide glow over animals, sky and ground around the holes."}, "figure": {"caption": "Erasing in a picture with several animals. Left, what $S_B$ does not see, dark; then what each branch answers, for all labels together. Held-out pictures, animals outlined in green.", "name": "fig-seenet-failure"}}
 nets = {way: [net for net, _ in both] for way, both in stories.items()}
 test = test_set.batch(range(len(test_set))).to(here.device)
 x, labels = test.images, test.labels
@@ -291,7 +291,7 @@ check_close("map", fused, net.maps(few.images, c))
 #
 # The truth can say what share of each zone is animal.
 
-# %% mystnb={"image": {"alt": "Three pictures with their attention as eight by eight squares, brightest over the heads; the zones, orange squares over heads and shoulders, a few gray ones in a corner or along the right edge, none in the third picture, and white for all the rest; and the mask for S_C, black over the animals and a wide margin around them, white beyond."}, "figure": {"caption": "From left to right: the picture; $M_A$; $T_A$ with the core in orange, potential in white and background in gray; and what $S_C$ gets, white.", "name": "fig-seenet-zones"}}
+# %% mystnb={"image": {"alt": "Three pictures with their attention as eight by eight squares, brightest over the heads; the zones, orange squares over heads and shoulders, a few gray ones in a corner or along the right edge, none in the third picture, and white for all the rest; and the mask for S_C, black over the crowds and a wide margin around them, but of the duck only over head and chest, white beyond."}, "figure": {"caption": "From left to right: the picture; $M_A$; $T_A$ with the core in orange, potential in white and background in gray; and what $S_C$ gets, white.", "name": "fig-seenet-zones"}}
 from matplotlib.colors import ListedColormap
 
 seen = net.branches(x, labels)
@@ -522,7 +522,7 @@ print("a map of 1, at the edge:", found.tolist())
 # A saliency of 0 and 1, such as the true outline, leaves the map nothing to say about figure and ground: any map above 0 gives the same proxy for one label. So no two methods are compared by such a one. The numbers above are with a classical saliency that needs no training, the
 # {term}`minimum barrier distance` of each pixel to the edge of the picture {cite}`zhang2015barrier`; and beside them stands the *seed mIoU*, of the maps alone. The figure shows what such a saliency does: where $D$ is below 0.414 no map makes a pixel foreground, and where it is high nearly any map does. To glow over the ground costs a map nothing here, and that is why *proxy* and *seed mIoU* rank SeeNet and CAM the other way round.
 
-# %% mystnb={"image": {"alt": "Three rows. The saliency is nearly black on the ground and gray on the animals, lighter on pale faces and chests. The maps glow over animals and ground alike. The proxies are ragged patches within the outlines: on snow much of the hare in one color, and lion, panda and duck together in another; of the duck on water a few spots on bill, chest and belly; in the wood parts of the lions in one color, parts of the owl and of the spotted animal in another."}, "figure": {"caption": "From left to right: the picture, a classical saliency $D$, the highest of the labels' maps, and the proxy, one color for each label.", "name": "fig-seenet-proxy"}}
+# %% mystnb={"image": {"alt": "Three rows. The saliency is nearly black on the ground and gray on the animals, lighter on pale faces and chests. The maps glow over animals and ground alike. The proxies are ragged patches within the outlines: on snow much of the rabbit in one color, and lion, panda and duck together in another; of the duck on water a few spots on bill, chest and belly; in the wood parts of the lions in one color, parts of the owl and of the spotted animal in another."}, "figure": {"caption": "From left to right: the picture, a classical saliency $D$, the highest of the labels' maps, and the proxy, one color for each label.", "name": "fig-seenet-proxy"}}
 from wsolbook.refine.saliency import minimum_barrier
 
 every = torch.arange(8).expand(3, 8).to(here.device)
@@ -608,7 +608,7 @@ for name in ("two, touching", "four"):
     both = zip(wrong[name], wrong["two, apart"], strict=True)
     check(f"{name}: more than that by", [b - a for b, a in both], at_least=0.05)
 
-# %% mystnb={"image": {"alt": "Silhouettes of animals in one color for each label, the truth above, what was found below. Two apart, a hare and a lion: the hind legs of the lion are given to the hare. Touching: half of the lion is given to the hare. Four, a hare, a lion, a panda and a duck: lion, panda and duck all get the panda's color, the hare keeps its own except for a leg."}, "figure": {"caption": "Whose pixel is it? Animals in the color of the label whose map is highest; white lines are the borders of the animals. Above, the truth.", "name": "fig-seenet-crowds"}}
+# %% mystnb={"image": {"alt": "Silhouettes of animals in one color for each label, the truth above, what was found below. Two apart, a rabbit and a lion: the hind legs of the lion are given to the rabbit. Touching: half of the lion is given to the rabbit. Four, a rabbit, a lion, a panda and a duck: lion, panda and duck all get the panda's color, the rabbit keeps its own except for a leg."}, "figure": {"caption": "Whose pixel is it? Animals in the color of the label whose map is highest; white lines are the borders of the animals. Above, the truth.", "name": "fig-seenet-crowds"}}
 figure, axes = plt.subplots(2, 3, figsize=(7.4, 5), layout="constrained")
 for column, (name, data) in zip(axes.T, crowds.items(), strict=True):
     drawn = critters.render(data.scenes[:1], 256)
@@ -625,7 +625,7 @@ for column, (name, data) in zip(axes.T, crowds.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Half of the lion that touches the hare becomes hare, and of four animals one label takes three. No zone helps against that. In training the zones are those of all labels together: to $S_B$ the neighbor's body is *potential* for either. At test time each label has zones of its own, but each map is divided by its own maximum, so
+# Half of the lion that touches the rabbit becomes rabbit, and of four animals one label takes three. No zone helps against that. In training the zones are those of all labels together: to $S_B$ the neighbor's body is *potential* for either. At test time each label has zones of its own, but each map is divided by its own maximum, so
 # that the label with the most diffuse evidence claims what nobody else is sure of. On a grid of 8 × 8 a border between two animals has no place at all. Proxies inherit this, since the harmonic mean is largest for the largest map; where two maps are high the authors advise to ignore the pixel.
 #
 # ## Turn the threshold yourself
@@ -667,6 +667,15 @@ explorer
 # :label: ex-seenet-full
 # :::
 # *Predict.* A fox fills the picture. Its map is 0.6 in each of 64 cells, except 1 in one and 0.55 in another. How many cells are core, potential, background? And if it is 0.6 everywhere? Compute.
+#
+# - [ ] 1, 62, 1, and if flat 64 potential
+# - [ ] 1, 62, 1, and if flat 64 background
+# - [ ] 63, 0, 1, and if flat 64 core
+#
+# :::{dropdown} Hint
+# Attention is scaled by min-max: what becomes of 0.55, of 0.6 and of 1?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -683,6 +692,8 @@ for name, fox in (("a fox", filled), ("0.6 everywhere", flat)):
     print(f"{name}:", {zone: int((zone == T).sum()) for zone in (0, 1, -1)})
 
 # %% [markdown]
+# - [x] 1, 62, 1, and if flat 64 background
+#
 # One core, 62 potential, one background, though all of it is fox. A map without contrast is all background, and $S_C$ learns that there is nothing in a picture full of fox.
 #
 # :::{solution-end}
@@ -692,6 +703,11 @@ for name, fox in (("a fox", filled), ("0.6 everywhere", flat)):
 # :label: ex-seenet-released
 # :::
 # *Compute.* Cut the attention of the test pictures where the released graph does, at 0.8 and 0.0. How many cells change their sign? Which of the two networks, with or without the flip, does it run at test time?
+#
+# :::{dropdown} Hint
+# Attention lies between 0 and 1. How much of it is below 0?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -713,6 +729,11 @@ print("cells with a turned sign:", int((T == -1).sum()), "of", T.numel())
 # :label: ex-seenet-order
 # :::
 # *Implement* the released test loop, in which what was asked before stays on. In pictures with two labels, ask for the first and then for the second. In how many cells do the zones of the second differ from those it has alone?
+#
+# :::{dropdown} Hint
+# `attention` takes the labels that are asked for: give it one, then both.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -741,6 +762,11 @@ check("cells in another zone", (T_alone != T_after).float().mean(), at_least=0.1
 # :label: ex-seenet-sign
 # :::
 # *Investigate.* Does $S_B$ use the sign? Give the $S_B$ of a trained SeeNet its features with $T_A$, with $|T_A|$, and with the background at zero, and compare its losses. How much of the grid are we talking about?
+#
+# :::{dropdown} Hint
+# Three masks for the same features: $T_A$, $|T_A|$, and $T_A$ with 0 for its negative part.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

@@ -528,6 +528,15 @@ explorer
 # :label: ex-affinity-blind
 # :::
 # *Predict.* Give the walk affinities that are 1 everywhere within the radius, as if nothing had been learned. What does it do to a map? Will the labels be better or worse than CAM's? Then try.
+#
+# - [ ] Better
+# - [ ] About as good
+# - [ ] Much worse
+#
+# :::{dropdown} Hint
+# What is a mean over a disk, taken again and again?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -543,15 +552,22 @@ behind = [a - b for a, b in zip(scores["walk"], blind, strict=True)]
 check("mIoU that the walk loses with affinities of 1", behind, at_least=15)
 
 # %% [markdown]
+# - [x] Much worse
+#
 # It is a blur as wide as the walk is long: every map becomes nearly constant, and then the label of the whole picture depends on tiny differences. All that the walk is worth is in the affinities.
 #
 # :::{solution-end}
 # :::
 #
-# :::{exercise} Three cells in a row
+# ::::{exercise} Three cells in a row
 # :label: ex-affinity-three
 # *Compute*, by hand. Three cells, each a neighbor of the other two. $W_{12} = 1$, and both others are $\tfrac12$. The map is $(1, 0, 0)$. Write $T$ for $\beta = 1$, take one step, and find the limit of many steps. What changes for $\beta \to \infty$?
+#
+# :::{dropdown} Hint
+# Each cell is also its own neighbor, with affinity 1.
 # :::
+#
+# ::::
 #
 # :::{solution} ex-affinity-three
 # :class: dropdown
@@ -569,6 +585,11 @@ check("mIoU that the walk loses with affinities of 1", behind, at_least=15)
 # :label: ex-affinity-side
 # :::
 # *Implement* the walk with the columns normalized instead of the rows, applied from the same side: $W^{\circ\beta} D^{-1}$. It keeps the plain sum of the scores. Show on the two rooms that it does not keep a constant map, and say which cells become bright.
+#
+# :::{dropdown} Hint
+# Divide each column of $W$ by its sum, and apply it to a constant.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -596,6 +617,11 @@ check_close("it is the degree, scaled", moved, degree / degree.mean(), atol=1e-4
 # :label: ex-affinity-colors
 # :::
 # *Investigate.* Is a network needed? Make affinities from the colors alone: reduce the picture to the grid, and take $\exp(-k\,|\text{difference}|)$, mean over the three channels, for a few $k$. How much of the gain do they reach?
+#
+# :::{dropdown} Hint
+# `affinities` takes any features: the reduced picture, times $k$, is one.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

@@ -600,6 +600,11 @@ plt.show()
 # :::
 # *Compute* by hand where the cells of ResNet-18's last layer look: a 7 × 7 convolution of stride 2 with three pixels of padding, a 3 × 3 pool of stride 2
 # with one, then three 3 × 3 convolutions of stride 2 with one. By how many pixels does a resize of its map miss, at 224 pixels and at 448?
+#
+# :::{dropdown} Hint
+# With a padding of half the kernel a cell looks at its own position. What do strides do?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -626,6 +631,15 @@ for side in (224, 448):
 # :label: ex-own-few
 # :::
 # *Predict*, then measure: how many boxes does it take until they choose a threshold as good as Otsu's, on average? And in nineteen draws of twenty?
+#
+# - [ ] 3 on average, 10 in nineteen draws of twenty
+# - [ ] 30 on average, 100 in nineteen draws of twenty
+# - [ ] 100 on average, 1,000 in nineteen draws of twenty
+#
+# :::{dropdown} Hint
+# How flat is the top of the curve, and what does bad luck cost?
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -642,6 +656,8 @@ check("IoU that 100 boxes lose, in the worst of twenty draws",
 
 
 # %% [markdown]
+# - [x] 30 on average, 100 in nineteen draws of twenty
+#
 # The top of the curve is flat, so the average settles soon: some thirty boxes lose hardly more than Otsu. The unlucky draws are what costs, and they take about a hundred. Those hundred boxes could have trained something
 # ({term}`few-shot baseline`).
 #
@@ -653,6 +669,11 @@ check("IoU that 100 boxes lose, in the worst of twenty draws",
 # :::
 # *Implement* Eigen-CAM {cite}`muhammad2020eigencam`: flatten the activation of the last layer to a matrix of positions times channels, and project it onto its first right
 # singular vector. Then put it to items 4 and 5 of the checklist.
+#
+# :::{dropdown} Hint
+# `torch.linalg.svd` returns the right singular vectors as the rows of `Vh`.
+# :::
+#
 # :::{exercise-end}
 # :::
 #
@@ -688,6 +709,11 @@ check_close("random linear layer: the same map", after, before, atol=1e-4)
 # :::
 # *Investigate.* Ablation-CAM {cite}`desai2020ablationcam` weighs a channel by the share of the score that is lost when the channel is set to zero. It is advertised as needing no
 # gradient, at one forward pass for each channel. What does it come to on a network that ends in an average and a linear layer? Derive the weights, then check them.
+#
+# :::{dropdown} Hint
+# The score is linear in the pooled channels.
+# :::
+#
 # :::{exercise-end}
 # :::
 #

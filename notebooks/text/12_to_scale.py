@@ -700,8 +700,17 @@ for name, archives in download.MANIFESTS.items():
 # ````{exercise-start} Batch normalization counts its company
 # :label: ex-scale-norms
 # ````
-# Compare the gradient of 32 pictures with that of two halves, once with live batch normalization and once with frozen. What do
+# *Predict.* Compare the gradient of 32 pictures with that of two halves, once with live batch normalization and once with frozen. What do
 # you expect?
+#
+# - [ ] Halves add up to the whole with both
+# - [ ] Only with frozen normalization
+# - [ ] Only with live normalization
+#
+# :::{dropdown} Hint
+# Which of the two looks at the other pictures of the batch?
+# :::
+#
 # ````{exercise-end}
 # ````
 
@@ -709,6 +718,8 @@ for name, archives in download.MANIFESTS.items():
 # ````{solution-start} ex-scale-norms
 # :class: dropdown
 # ````
+# - [x] Only with frozen normalization
+#
 # Frozen, the halves add up. Live, each half is normalized by its own mean, and the gradient is another one: not wrong, but not
 # that of the batch.
 
@@ -732,6 +743,11 @@ for name, net in {"live": Double(live), "frozen": Double(fresh())}.items():
 # ````
 # $n$ pictures, $w$ processes, shares padded to equal length by repeating the first pictures. Derive the largest error of the accuracy, and
 # check it for $n = 50{,}000$ on 32 processes and for our $n = 7$ on three.
+#
+# :::{dropdown} Hint
+# It is worst where the network is right on exactly the pictures that are repeated.
+# :::
+#
 # ````{exercise-end}
 # ````
 
@@ -761,6 +777,11 @@ for n, world in ((50_000, 32), (7, 3)):
 # In a ring, each of $w$ processes sends $2\,\frac{w-1}{w}\,4P$ bytes to add up $P$ gradients. VGG-16 in the CAM form has 18.1 million
 # parameters, with its original fully connected layers 138.4 million. How much does each process send in a step on 8 GPUs? And how
 # many pictures must a card hold to compute as long as it sends, at 10 TFLOP a second and 10 GB a second?
+#
+# :::{dropdown} Hint
+# A step of training takes about as long as three forward passes.
+# :::
+#
 # ````{exercise-end}
 # ````
 
@@ -779,6 +800,29 @@ for name, P in {"CAM head": 18.1e6, "original": 138.4e6}.items():
     print(f"{name}: {sent / 1e6:.0f} MB a step, as long as {pictures:.1f} pictures")
 
 # %% [markdown] tags=["solution"]
+# ````{solution-end}
+# ````
+
+# %% [markdown]
+# ````{exercise-start} Unequal shares
+# :label: ex-scale-shares
+# ````
+# *Compute*, by hand. 32 pictures go to three processes: 11, 11 and 10. Each takes the mean over its own, and the gradients are averaged as if the shares
+# were equal. What weight does each picture have? What should each process do instead?
+#
+# :::{dropdown} Hint
+# How much of the mean of its process is one picture?
+# :::
+#
+# ````{exercise-end}
+# ````
+
+# %% [markdown] tags=["solution"]
+# ````{solution-start} ex-scale-shares
+# :class: dropdown
+# ````
+# A picture of the first two has a third of 1/11, which is 1/33, one of the last 1/30: a tenth more, for standing in the shorter share. Let
+# each process multiply its mean by its number of pictures over 32, and add up the gradients instead of averaging them: every picture has 1/32, as in this chapter.
 # ````{solution-end}
 # ````
 
