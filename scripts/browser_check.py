@@ -1,10 +1,10 @@
 """Open every built page in headless Chromium: light on a desktop, dark on a phone, and on paper.
 
 A page passes when its console stays without errors, it asks for nothing outside the build folder,
-its formulas and pictures come out, and it is no wider than the screen. On a phone a long formula scrolls and
-shows that it does; on paper all is black on white, from the dark theme too, and nothing is cut. Pages are
-opened as files, the way a reader opens them after `make book`. The browser is driven through its DevTools
-protocol.
+its formulas and pictures come out, it is no wider than the screen, and axe finds nothing that keeps readers
+with a keyboard or a screen reader out. On a phone a long formula scrolls and shows that it does; on paper all
+is black on white, from the dark theme too, and nothing is cut. Pages are opened as files, the way a reader
+opens them after `make book`. The browser is driven through its DevTools protocol.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import axe
 from lint_pages import PAGES, find_pages
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -76,6 +77,9 @@ class Browser:
 
     socket: WebSocketClientConnection
     session: str = ""
+    patience: float = (
+        300  # seconds for an answer: axe reads every element of a page, on machines that may be busy
+    )
     events: list[dict] = field(default_factory=list)
     numbers: itertools.count = field(default_factory=itertools.count)
 
@@ -94,7 +98,7 @@ class Browser:
 
     async def receive(self) -> dict:
         """Return the next message; events are kept as well."""
-        text = await asyncio.wait_for(self.socket.read_message(), 60)
+        text = await asyncio.wait_for(self.socket.read_message(), self.patience)
         if text is None:
             raise OSError("Chromium closed the connection")
         message = json.loads(text)
@@ -141,6 +145,8 @@ async def launch(program: str) -> AsyncIterator[Browser]:
             await browser.call(f"{domain}.enable")
         yield browser
         socket.close()
+        while await socket.read_message() is not None:  # until Chromium has closed it as well
+            pass
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -157,6 +163,15 @@ async def visit(browser: Browser, page: Path, folder: Path, view: str) -> list[s
         return [f"cannot be examined: {answer['exceptionDetails']['text']}"]
     report = answer["result"]["value"]
     return [*event_problems(browser.events, folder), *report_problems(report, VIEWS[view][2])]
+
+
+async def barriers(browser: Browser, rules: str) -> list[str]:
+    """Return what axe finds on the open page; `rules` is its script."""
+    await browser.call("Runtime.evaluate", expression=rules)
+    answer = await browser.call("Runtime.evaluate", expression=axe.RUN, awaitPromise=True, returnByValue=True)
+    if "exceptionDetails" in answer:
+        return [f"cannot be examined by axe: {answer['exceptionDetails']['text']}"]
+    return answer["result"]["value"]
 
 
 def event_problems(events: list[dict], folder: Path) -> list[str]:
@@ -210,8 +225,13 @@ async def take_shot(browser: Browser, target: Path) -> None:
     target.write_bytes(base64.b64decode(shot["data"]))
 
 
-async def check(program: str, folder: Path, shots: Path | None = None, names: str = "") -> list[str]:
-    """Visit the pages of `folder` whose path holds `names`, and return one sentence for each problem."""
+async def check(
+    program: str, folder: Path, shots: Path | None = None, names: str = "", rules: str = ""
+) -> list[str]:
+    """Visit the pages of `folder` whose path holds `names`, and return one sentence for each problem.
+
+    `rules` is the script of axe, which looks at what is on a screen; without it nobody does.
+    """
     problems = []
     async with launch(program) as browser:
         for view, (width, height, theme, medium) in VIEWS.items():
@@ -231,7 +251,10 @@ async def check(program: str, folder: Path, shots: Path | None = None, names: st
                 name = page.relative_to(folder)
                 if names not in str(name):
                     continue
-                problems += [f"{name} ({view}): {p}" for p in await visit(browser, page, folder, view)]
+                found = await visit(browser, page, folder, view)
+                if rules and medium == "screen":
+                    found += await barriers(browser, rules)
+                problems += [f"{name} ({view}): {p}" for p in found]
                 if shots:
                     await take_shot(browser, shots / f"{name.with_suffix('')}-{view}.png")
             await browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
@@ -250,7 +273,10 @@ def main() -> int:
         print("SKIPPED: no Chromium on this machine, so no page was opened in a browser")
         return 0
     folder = options.folder.resolve()
-    problems = asyncio.run(check(program, folder, options.shots, options.pages))
+    rules = axe.source()
+    if not rules:
+        print("SKIPPED: npm cannot fetch axe-core here, so no page was held against its rules")
+    problems = asyncio.run(check(program, folder, options.shots, options.pages, rules))
     print(
         "\n".join(problems)
         or f"{len(find_pages(folder))} pages in {len(VIEWS)} views: no error, no outside request"

@@ -1,6 +1,7 @@
-"""Write what search engines and lost readers need: descriptions, a site map, a page for wrong addresses.
+"""Finish the built pages, for screen readers, search engines and lost readers.
 
-Runs after the pages are built. A page that brings a description keeps it.
+What a screen reader stumbles over is mended. Pages get a description, if they bring none; the site gets a map
+and a page for wrong addresses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from accessible import mend
 from bs4 import BeautifulSoup
 from lint_pages import GENERATED, PAGES, find_pages
 from publish import read_project, repository
@@ -23,7 +25,8 @@ MISSING = """\
 <title>No such page · wsolbook</title><meta name="robots" content="noindex"><link rel="icon" href="data:,">
 <style>
 :root {{ color-scheme: light dark }}
-body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem }}
+body {{ background: Canvas; color: CanvasText;
+  font: 1.1rem/1.6 system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1.5rem }}
 </style></head>
 <body><main><h1>Where is it?</h1>
 <p>Not here: this address has no page. A box drawn around the right one begins at
@@ -77,6 +80,8 @@ def main(folder: Path = PAGES) -> int:
     """Write all of it into the built book, and name the pages without a description."""
     base = address()
     (folder / "404.html").unlink(missing_ok=True)
+    for page in find_pages(folder):
+        page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
     pages = [p for p in find_pages(folder) if p.name not in GENERATED]
     silent = [p.relative_to(folder).as_posix() for p in pages if not describe(p)]
     names = [p.relative_to(folder).as_posix() for p in pages]
