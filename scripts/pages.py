@@ -11,6 +11,7 @@ import laboratory_page
 import papers_map
 import reproduction_page
 import results_page
+import social_cards
 from chapters import ROOT
 
 FOLDER = ROOT / "_build"
@@ -20,18 +21,23 @@ def files() -> dict[str, str | bytes]:
     """Return what is written: text to be taken into pages, and in `extra` what the site has beside them."""
     records = results_page.read()
     pictures = {f"extra/chapters/{name}": picture for name, picture in contents_page.pictures().items()}
-    return pictures | {
-        "pages/contents.html": contents_page.cards(),
-        "pages/wsolbook.bib": contents_page.citation(),
-        "pages/paths.md": contents_page.paths(),
-        "pages/state.md": contents_page.state(records),
-        "pages/papers.md": papers_map.markdown(),
-        "pages/laboratory.html": laboratory_page.figure(),
-        "pages/costs.md": costs.markdown(records),
-        "pages/reproduction.md": reproduction_page.markdown(records),
-        "pages/concepts.md": concepts_page.markdown(),
-        "pages/results.md": results_page.markdown(records),
-    }
+    cards = {f"extra/cards/{name}.jpg": picture for name, picture in social_cards.cards().items()}
+    return (
+        pictures
+        | cards
+        | {
+            "pages/contents.html": contents_page.cards(),
+            "pages/wsolbook.bib": contents_page.citation(),
+            "pages/paths.md": contents_page.paths(),
+            "pages/state.md": contents_page.state(records),
+            "pages/papers.md": papers_map.markdown(),
+            "pages/laboratory.html": laboratory_page.figure(),
+            "pages/costs.md": costs.markdown(records),
+            "pages/reproduction.md": reproduction_page.markdown(records),
+            "pages/concepts.md": concepts_page.markdown(),
+            "pages/results.md": results_page.markdown(records),
+        }
+    )
 
 
 def main(folder: Path = FOLDER) -> None:

@@ -1,7 +1,7 @@
 """Finish the built pages, for screen readers, search engines and lost readers.
 
-What a screen reader stumbles over is mended. Pages get a description, if they bring none; the site gets a map
-and a page for wrong addresses.
+What a screen reader stumbles over is mended. Pages get a description, if they bring none, and their card;
+the site gets a map and a page for wrong addresses.
 """
 
 from __future__ import annotations
@@ -55,15 +55,28 @@ def description(soup: BeautifulSoup) -> str:
     return ""
 
 
-def describe(page: Path) -> bool:
-    """Give a page its description; say whether it now has one."""
+def describe(page: Path, folder: Path) -> bool:
+    """Write into the head of a page what it is about and which card it has; say whether it has words."""
     text = page.read_text(encoding="utf-8")
     soup = BeautifulSoup(text, "html.parser")
-    if soup.find("meta", attrs={"name": "description"}):
-        return True
-    if words := description(soup):
-        tag = f'<meta name="description" content="{html.escape(words)}">'
-        page.write_text(text.replace("<title>", f"{tag}\n    <title>", 1), encoding="utf-8")
+    told = soup.find("meta", attrs={"name": "description"})
+    words = str(told["content"]) if told else description(soup)
+    if soup.find("meta", property="og:title"):
+        return bool(words)
+    card = f"cards/{page.stem}.jpg"
+    tags = {
+        "og:type": "article",
+        "og:site_name": "wsolbook",
+        "og:title": soup.title.get_text().split(" \N{EM DASH} ")[0] if soup.title else "",
+        "og:description": words,
+        "og:url": address() + page.relative_to(folder).as_posix(),
+        "og:image": address() + card if (folder / card).exists() else "",
+        "twitter:card": "summary_large_image",
+    }
+    lines = [f'<meta property="{k}" content="{html.escape(v)}">' for k, v in tags.items() if v]
+    if words and not told:
+        lines.insert(0, f'<meta name="description" content="{html.escape(words)}">')
+    page.write_text(text.replace("<title>", "\n    ".join([*lines, "<title>"]), 1), encoding="utf-8")
     return bool(words)
 
 
@@ -83,7 +96,7 @@ def main(folder: Path = PAGES) -> int:
     for page in find_pages(folder):
         page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
     pages = [p for p in find_pages(folder) if p.name not in GENERATED]
-    silent = [p.relative_to(folder).as_posix() for p in pages if not describe(p)]
+    silent = [p.relative_to(folder).as_posix() for p in pages if not describe(p, folder)]
     names = [p.relative_to(folder).as_posix() for p in pages]
     (folder / "sitemap.xml").write_text(site_map(names, base), encoding="utf-8")
     (folder / "404.html").write_text(MISSING.format(address=base), encoding="utf-8")

@@ -1,17 +1,27 @@
 """The built book says what its pages are about, lists them, and helps who has a wrong address."""
 
+import io
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from lint_pages import lint
+from PIL import Image
 from site_files import LENGTH, address, description, main
+from social_cards import card, picture, title
 
 OPENING = "Somebody shows you a thousand photographs of birds, and under each stands one word, its name."
 
 
 def page(body, head=""):
     return f"<html><head><title>t</title>{head}</head><body><article>{body}</article></body></html>"
+
+
+def cards(path):
+    """Return what a page tells other sites."""
+    soup = BeautifulSoup(path.read_text(), "html.parser")
+    return {tag["property"]: tag["content"] for tag in soup.find_all("meta", property=True)}
 
 
 @pytest.mark.parametrize(
@@ -36,12 +46,21 @@ def test_whole_folder(tmp_path, capsys):
     (tmp_path / "book" / "a.html").write_text(page(f"<p>{OPENING.replace('birds', '&quot;A&quot; & B')}</p>"))
     (tmp_path / "book" / "b.html").write_text(page("<p>x</p>", '<meta content="own" name="description" />'))
     (tmp_path / "search.html").write_text(page("<p>no words of ours</p>"))
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "b.jpg").write_bytes(b"a picture")
     assert main(tmp_path) == 0
     once = (tmp_path / "book" / "a.html").read_text()
     assert main(tmp_path) == 0
     assert (tmp_path / "book" / "a.html").read_text() == once
     meta = BeautifulSoup(once, "html.parser").find("meta", attrs={"name": "description"})
     assert meta["content"].startswith('Somebody shows you a thousand photographs of "A" & B,')
+    told = [cards(tmp_path / "book" / f"{name}.html") for name in "ab"]
+    assert told[0]["og:description"] == meta["content"]
+    assert told[0]["og:title"] == "t"
+    assert told[0]["og:url"] == f"{address()}book/a.html"
+    assert "og:image" not in told[0]
+    assert told[1]["og:description"] == "own"
+    assert told[1]["og:image"] == f"{address()}cards/b.jpg"
     places = [e.text for e in ElementTree.parse(tmp_path / "sitemap.xml").iter() if e.tag.endswith("loc")]
     assert places == [f"{address()}book/a.html", f"{address()}book/b.html"]
     assert address() in (tmp_path / "404.html").read_text()
@@ -49,3 +68,20 @@ def test_whole_folder(tmp_path, capsys):
     (tmp_path / "book" / "c.html").write_text(page("<p>x</p>"))
     assert main(tmp_path) == 1
     assert "book/c.html has no paragraph" in capsys.readouterr().out
+
+
+def test_a_card_has_the_size_that_networks_ask_for_and_shows_its_picture():
+    drawn = Image.open(
+        io.BytesIO(card("Erasing: look again at what is left", "Maps", Image.new("RGB", (60, 34), "red")))
+    )
+    assert drawn.size == (1200, 630)
+    assert drawn.getpixel((900, 315)) == pytest.approx((254, 0, 0), abs=3)
+    ink = np.asarray(drawn.convert("L"))[150:480] < 128
+    assert ink[:, 50:540].any()
+    assert not ink[:, 545:555].any(), "the title stays out of the picture"
+
+
+def test_every_page_of_the_contents_has_a_title_and_a_picture():
+    assert title("book/preface") == "Finding objects with image labels only"
+    assert title("notebooks/02_cam").startswith("CAM: ")
+    assert picture("notebooks/02_cam").size == picture("book/notation").size == (600, 338)
