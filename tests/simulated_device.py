@@ -16,6 +16,7 @@ Tags belong to storages, held by weak references that keep their addresses from 
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,7 +69,7 @@ class Simulator(TorchDispatchMode):
         self.pinned: dict[int, StorageWeakRef] = {}  # memory that a device reads by itself
         # Made inside torch, with the device of some tensor, which we cannot know.
         self.either: dict[int, StorageWeakRef] = {}
-        self.in_python = False  # a factory that was called from Python decides the device itself
+        self.calling = threading.local()  # a factory that was called from Python decides the device itself
         self.waits: Counter[tuple[str, str]] = Counter()
         self.launched = 0
         self.doubles: Counter[str] = Counter()
@@ -136,7 +137,12 @@ class Simulator(TorchDispatchMode):
             if name == "copy_" and here[0] != here[1] and not (here[0] and tensors[1].numel() <= 1):
                 self.wait("copy_ between devices")
         result = func(*args, **kwargs)
-        if not tensors and not self.in_python and isinstance(result, Tensor) and not result.is_meta:
+        if (
+            not tensors
+            and not hasattr(self.calling, "factory")
+            and isinstance(result, Tensor)
+            and not result.is_meta
+        ):
             self.either[result.untyped_storage()._cdata] = StorageWeakRef(result.untyped_storage())
         if any(here) and not (name in CROSSING and name != "_to_copy"):
             known = {t.untyped_storage()._cdata for t in tensors if t.layout is torch.strided}
@@ -250,11 +256,13 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
             generator = kwargs.get("generator")
             if generator is not None and gpu:
                 raise DeviceMismatchError("Expected a 'cuda' device type for generator but found 'cpu'")
-            outer, simulator.in_python = simulator.in_python, True
+            outer = hasattr(simulator.calling, "factory")
+            simulator.calling.factory = name
             try:
                 result = call(*args, **kwargs)
             finally:
-                simulator.in_python = outer
+                if not outer:
+                    del simulator.calling.factory
             if gpu:
                 if name in ("tensor", "new_tensor"):
                     simulator.wait("numbers to cuda")

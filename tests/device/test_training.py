@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 from taught import as_declared
 
 from wsolbook.data import critters
-from wsolbook.data.sampling import training_batches
+from wsolbook.data.sampling import load, training_batches
 from wsolbook.maps import require_finite
 from wsolbook.methods import METHODS
 from wsolbook.training import NonFiniteLossError, Optim, TrainConfig, train
@@ -95,6 +96,23 @@ def test_pictures_come_as_bytes_from_memory_that_is_copied_later(gpu):
     for batch in training_batches(wide, 8, steps=range(2)):
         batch.to("cuda")
     assert sum(gpu.waits.values()) == (0 if type(gpu) is SimpleNamespace else 2)  # a real one is not counted
+
+
+def test_the_next_batch_is_made_ready_while_one_is_worked_on(gpu):
+    asked = threading.Event()
+
+    class Two(critters.Critters):
+        def batch(self, index, epoch=None):
+            if index[0] == 4:
+                asked.set()
+                raise OSError("picture 4 cannot be read")
+            return super().batch(index, epoch)
+
+    batches = load(Two(8, size=32), [(None, (0,)), (None, (4,))], device=torch.device("cuda"))
+    assert next(batches).index.tolist() == [0]
+    assert asked.wait(60)
+    with pytest.raises(OSError, match="picture 4"):
+        next(batches)
 
 
 def test_a_step_that_does_not_fit_is_done_in_halves(gpu):

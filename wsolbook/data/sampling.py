@@ -6,6 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -136,20 +137,30 @@ def load(
     Args:
         data: the data set.
         keys: epoch and samples of each batch.
-        workers: processes that read ahead; 0 reads in this one. None takes those of `readers`.
+        workers: processes that read ahead; 0 reads in this one, for a CUDA device a batch ahead in a thread.
+            None takes those of `readers`.
         masks: the samples that come with their mask.
         device: where the batches will go; a CUDA device finds them in memory that it reads by itself.
     """
     view, pin = _View(data, masks), device.type == "cuda"
     workers = readers(data, device) if workers is None else workers
     if workers == 0:
-        return (view[key].pin_memory() if pin else view[key] for key in keys)
+        return _a_batch_ahead(view[key].pin_memory() for key in keys) if pin else map(view.__getitem__, keys)
     private = torch.Generator()  # the loader draws a seed for its workers: not from the global stream
     return iter(
         DataLoader(
             view, batch_size=None, sampler=keys, num_workers=workers, generator=private, pin_memory=pin
         )
     )
+
+
+def _a_batch_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches; while one is worked on, the next is made ready."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def readers(data: Samples, device: torch.device) -> int:
