@@ -17,13 +17,17 @@ HEAD = @printf '\n== %s\n'
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help book test test-gpu notebooks pair margins publish format clean build $(CHECKS)
+.PHONY: help book pdf test test-gpu notebooks pair margins publish format clean build $(CHECKS)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 book: build ## build the book and say where it is
 	@echo "The book is ready. Open $(CURDIR)/$(PAGES)/index.html"
+
+pdf: build ## print the built book as one PDF; needs Chromium
+	$(HEAD) "pdf: the whole book on paper"
+	@$(BIN)/python scripts/pdf.py
 
 test: $(TEST) $(CHECKS) ## check everything
 	@printf '\nAll checks passed.\n'
