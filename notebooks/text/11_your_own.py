@@ -254,7 +254,7 @@ print(again.names)
 
 # %% [markdown]
 # From here two roads lead on. Boxes and their evaluation follow below. {term}`Pseudo labels <pseudo label>`, masks made of maps that train a
-# segmentation network, are the subject of AffinityNet {cite}`ahn2018affinitynet`, whose chapter is planned.
+# segmentation network, are the subject of {doc}`08_affinitynet` and {doc}`09_segmentation`.
 #
 # ## A segmenter as target
 #

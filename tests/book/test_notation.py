@@ -10,7 +10,7 @@ PAGE = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
 CHAPTERS = {path.stem: read_notebook(path) for path in find_notebooks()}
 # The chapter of a paper; symbols of others may be in any.
 OF = {"CAM": "02", "Grad-CAM": "03", "GAIN": "04", "AE-PSL": "05", "ACoL": "05", "SPG": "06", "SeeNet": "07",
-      "AffinityNet": "08", "Choe et al.": "01"}  # fmt: skip
+      "AffinityNet": "08", "DeepLab": "09", "SEC": "09", "Choe et al.": "01"}  # fmt: skip
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in Path(ROOT / "wsolbook").rglob("*.py"))
 
 
