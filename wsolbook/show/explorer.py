@@ -138,7 +138,7 @@ def explore(
 
 def as_base64(values: UInt8[Tensor, "*n h w"]) -> str:
     """Write bytes as a page stores them."""
-    return base64.b64encode(values.contiguous().numpy().tobytes()).decode()
+    return base64.b64encode(values.cpu().contiguous().numpy().tobytes()).decode()
 
 
 def data_url(picture: Float[Tensor, "3 h w"]) -> str:
