@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsolbook.data.critters import Scene, scenes
-from wsolbook.show.laboratory import laboratory
+from wsolbook.show.laboratory import laboratory, script
 
 # Titles of the scenes to start from: a species and a landscape to look for among near animals.
 STARTS = {
@@ -13,7 +13,14 @@ STARTS = {
     "rabbit": ("rabbit", "sand"),
     "deer": ("deer", "snow"),
 }
-NETWORKS = {"CAM": "cam", "GAIN": "gain", "CAM, ducks always on water": "biased"}
+NETWORKS = {
+    "CAM": "cam",
+    "GAIN": "gain",
+    "ACoL": "acol",
+    "SPG": "spg",
+    "SeeNet": "seenet",
+    "CAM, ducks always on water": "biased",
+}
 
 
 def starts() -> dict[str, Scene]:
@@ -26,5 +33,10 @@ def starts() -> dict[str, Scene]:
 
 
 def figure() -> str:
-    """Return the figure."""
-    return laboratory(starts(), NETWORKS).html()
+    """Return the figure, which has the first network in it."""
+    return laboratory(starts(), NETWORKS, shared="../networks").html()
+
+
+def scripts() -> dict[str, str]:
+    """Return the files that the page loads when another network is asked."""
+    return {f"networks/{name}.js": script(name) for name in list(NETWORKS.values())[1:]}

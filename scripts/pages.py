@@ -22,9 +22,11 @@ def files() -> dict[str, str | bytes]:
     records = results_page.read()
     pictures = {f"extra/chapters/{name}": picture for name, picture in contents_page.pictures().items()}
     cards = {f"extra/cards/{name}.jpg": picture for name, picture in social_cards.cards().items()}
+    networks = {f"extra/{name}": text for name, text in laboratory_page.scripts().items()}
     return (
         pictures
         | cards
+        | networks
         | {
             "pages/contents.html": contents_page.cards(),
             "pages/wsolbook.bib": contents_page.citation(),

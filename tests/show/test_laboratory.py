@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pages import CHROMIUM, in_a_browser, needs_chromium, needs_node
+from pages import CHROMIUM, needs_chromium, needs_node
 from safetensors.torch import load_file
 from torch import nn
 
@@ -290,23 +290,6 @@ def test_page_is_the_same_every_time_small_and_asks_nothing_of_the_network():
     assert one._repr_mimebundle_()[0]["text/html"] == one.html()
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w{2,}/", one.html())
     assert "import " not in room.MODULE
-
-
-@needs_chromium
-def test_a_network_is_loaded_from_a_folder_when_it_is_asked(tmp_path):
-    (tmp_path / "networks").mkdir()
-    (tmp_path / "networks" / "gain.js").write_text(room.script("gain"))
-    networks = {"CAM": "cam", "GAIN": "gain", "lost": "biased", "idle": "biased"}
-    page = laboratory(networks=networks, shared="networks").html()
-    assert len(page) < 600_000  # has one network
-    steps = """
-      root.querySelectorAll("[name=network]")[2].click();
-      const said = () => [...root.querySelectorAll("figcaption span")].map((s) => s.textContent);
-      return new Promise((done) => setTimeout(() => done(said()), 900));"""
-    said = in_a_browser(page, steps, tmp_path, quiet=False)
-    assert said[0].startswith("says fox")
-    assert said[1].startswith("says fox")
-    assert said[2:] == ["could not be loaded", ""]
 
 
 @needs_chromium

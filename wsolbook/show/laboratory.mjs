@@ -14,7 +14,7 @@ laboratory.css`;
 
 const text = (values) => btoa(String.fromCharCode(...values));
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
-const signed = (score) => score.toFixed(1).replace("-", "\u2212");
+const signed = (score) => score.toFixed(1).replace(/^-0\.0$/, "0.0").replace("-", "\u2212");
 
 // --------------------------------------------------------------------------------------- arithmetic
 
@@ -178,6 +178,7 @@ function render({ model, el }) {
       view.querySelector(".stage").setAttribute("aria-label", `${now.critters.map((c) => c.species).join(" and ") || "nobody"} on ${now.background}. ${title} says ${says}; ${lies}.`);
       return several ? `${title}, ${lies}.` : `${lies[0].toUpperCase()}${lies.slice(1)}.`;
     });
+    $("table").classList.toggle("crowded", sentences.filter(Boolean).length > 2);
     $(".evidence").innerHTML = sentences.filter(Boolean).map(escape).join("<br>");
     controls(now);
     clearTimeout(resting);
@@ -257,6 +258,7 @@ function render({ model, el }) {
     else {
       Object.assign(cursor, { x: Math.min(Math.max(cursor.x + arrow[0] * step, 0), SEEN), y: Math.min(Math.max(cursor.y + arrow[1] * step, 0), SEEN) });
       controls(scene());
+      $("[role=status]").textContent = `brush ${cursor.x} of ${SEEN} from the left, ${cursor.y} from the top`;
     }
   };
   all(".stage").forEach((stage) => {
