@@ -285,6 +285,13 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
             kwargs["dtype"] = torch.float16
         autocast(self, "cpu" if device_type == "cuda" else device_type, *args, **kwargs)
 
+    optimizer = sys.modules["torch.optim.optimizer"]  # torch.optim deletes its name
+    group = optimizer._group_tensors_by_device_and_dtype
+
+    def fake_group(lists: Any, with_indices: bool = False) -> Any:
+        found = group(lists, with_indices)  # in C++, which knows the true device alone
+        return {(values[0][0].device, kind): (values, at) for (_, kind), (values, at) in found.items()}
+
     patches: list[tuple[Any, str, Any]] = [
         (Tensor, "device", property(lambda x: GPU if simulator.on_gpu(x) else device_of(x))),
         (Tensor, "is_cuda", property(simulator.on_gpu)),
@@ -320,6 +327,8 @@ def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
         (torch.accelerator, "current_stream", lambda *_: mock.Mock(is_capturing=lambda: False)),
         (torch.cuda, "is_current_stream_capturing", lambda: False),
         (torch.autocast, "__init__", fake_autocast),
+        (optimizer, "_group_tensors_by_device_and_dtype", fake_group),
+        (torch.nn.utils.clip_grad, "_group_tensors_by_device_and_dtype", fake_group),
         *((torch, name, factory(name)) for name in FACTORIES),
         *((Tensor, name, factory(name)) for name in METHODS),
     ]

@@ -59,18 +59,18 @@ def test_a_step_of_a_later_round_of_erasing(gpu, record_property):
 
 
 @pytest.mark.parametrize(
-    ("settings", "more"),
+    "settings",
     [
-        ({"precision": "bf16"}, 0),
-        ({"ema": 0.9, "micro_batch": 2, "channels_last": True}, 0),
-        ({"optim": Optim(lr=0.01, clip=1.0)}, 1),  # the norm of all gradients
-        pytest.param({"precision": "fp16"}, 4, marks=pytest.mark.slow),  # whether the scaled loss overflowed
+        {"precision": "bf16"},
+        {"ema": 0.9, "micro_batch": 2, "channels_last": True},
+        {"optim": Optim(lr=0.01, clip=1.0)},
+        pytest.param({"precision": "fp16"}, marks=pytest.mark.slow),
     ],
     ids=["bf16", "average", "clip", "fp16"],
 )
-def test_a_step_of_each_way_to_train(settings, more, gpu, record_property, request):
+def test_a_step_of_each_way_to_train(settings, gpu, record_property, request):
     waits = waits_a_step(gpu, **settings)
-    assert sum(waits.values()) <= 1 + more, waits
+    assert sum(waits.values()) <= 1, waits
     record_property("waits", (f"a training step of cam, {request.node.callspec.id}", sum(waits.values())))
 
 
