@@ -23,15 +23,17 @@ from wsolbook.evaluation.tasks import (
     Seeds,
 )
 from wsolbook.methods import METHODS
-from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, PixelAP, SeedIoU
+from wsolbook.metrics import BoxAccuracy, ConfusionMatrix, LocalizationError, PixelAP, SeedIoU
 from wsolbook.metrics import parts as part
 from wsolbook.metrics.boxes import box_above, box_iou
 from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
 from wsolbook.refine import affinity
 from wsolbook.refine.crf import PRESETS, dense_crf
 from wsolbook.refine.pamr import pamr
+from wsolbook.refine.proxy import proxy
 from wsolbook.refine.pseudo_labels import Labeling
 from wsolbook.refine.random_walk import random_walk
+from wsolbook.refine.saliency import minimum_barrier
 
 
 def on_card(shape, high=None):
@@ -79,6 +81,30 @@ def test_parts(gpu):
     assert part.best_threshold(scores, on_card((2, 16, 16), 2)) >= 0
     assert part.attention(scores, parts).shape == (2, 4)
     assert part.rank_agreement(on_card((2, 3)), on_card((2, 3))).shape == (2,)
+
+
+def test_guesses(gpu):
+    metric, boxes = LocalizationError(), BOXES.to("cuda")
+    guesses, label = torch.tensor([[3]], device="cuda"), torch.tensor([3], device="cuda")
+    metric.update(guesses, boxes[None], label, [boxes], known=boxes)
+    assert metric.images == 1
+    assert set(metric.compute().values()) == {0.0}
+
+
+def test_importance_of_parts(gpu):
+    net, images = build("tiny", classes=4).eval().to("cuda"), on_card((2, 3, 32, 32))
+    fallen = part.part_importance(net, images, {"head": images}, torch.tensor([1, 2]))
+    assert fallen["head"].tolist() == [0, 0]
+    for metric in (part.Coverage(10), part.EvidenceShare()):
+        metric.update(on_card((2, 16, 16)), on_card((2, 3, 16, 16), 2).bool())
+        assert metric.images == 2
+
+
+def test_proxies(gpu):
+    standing_out = minimum_barrier(on_card((3, 16, 16)))
+    found = proxy(on_card((2, 16, 16)), torch.tensor([3, 5], device="cuda"), standing_out, conflict=0.9)
+    assert found.is_cuda
+    assert set(found.unique().tolist()) <= {0, 3, 5, 255}
 
 
 def test_refinement(gpu):
