@@ -10,6 +10,7 @@ import { open, run } from "./network.mjs";
 const [SEEN, MOVING, SHOWN] = [64, 128, 256]; // sides of the picture: for the networks, on the screen while it changes, at rest
 const MOST = 4; // animals
 const STYLE = `
+common.css
 laboratory.css`;
 
 const text = (values) => btoa(String.fromCharCode(...values));
