@@ -1,4 +1,4 @@
-"""What the pages say holds: shell blocks are shell, and links lead where their words say."""
+"""What the pages say holds: shell blocks are shell, links lead where their words say, words are words."""
 
 import re
 import subprocess
@@ -12,6 +12,17 @@ PAGES = [*find_notebooks(), *MARKDOWN]
 NAMES = [p.name for p in PAGES]
 LINK = re.compile(r"\{(term|doc)\}`([^`<]+?)(?:\s*<([^>`]+)>)?`")
 CHAPTERS = [p.stem for p in find_notebooks()]
+# What no dictionary has.
+OWN = (Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split()
+# What is no prose: blocks of code, front matter, options and fences of directives, formulas, code, roles,
+# addresses, tags.
+CODE = re.compile(r"^(`{3,}|~{3,})(?!\{).*?^\1\s*$|\A---\n.*?^---$", re.MULTILINE | re.DOTALL)
+LINE = re.compile(r"^[ \t]*([:`]{3,}\s*(\{[\w-]+\})?|:[\w-]+:.*)", re.MULTILINE)
+BARE = re.compile(
+    r"\$\$.*?\$\$|\$[^$]+\$|(\{[\w:-]+\})?(`+)[^`]+\2|\]\([^)]*\)|<[^>]+>|https?://\S+|\{[^}]*\}|[\w.+-]+@\S+|"
+    r"\b[\w-]*(?:[_.\d/][\w-]+)+",
+    re.DOTALL,
+)
 
 
 def prose(path: Path) -> str:
@@ -111,3 +122,47 @@ def test_terms_are_in_the_glossary():
     terms = {line.lower() for block in blocks for line in block.splitlines() if re.match(r"\S", line)}
     links = [link for path in PAGES for link in LINK.findall(prose(path)) if link[0] == "term"]
     assert {(target or text).lower() for _, text, target in links} - terms == set()
+
+
+def captions(path):
+    """Return the alt texts and captions of a chapter's figures."""
+    cells = read_notebook(path).cells if path.suffix == ".ipynb" else []
+    about = [cell.metadata.get("mystnb", {}) for cell in cells]
+    return [part.get(key, "") for a in about for part in a.values() for key in ("alt", "caption")]
+
+
+def spelled(text):
+    """Return the words of prose, in small letters; those of two letters say little."""
+    for pattern in (CODE, LINE, BARE):
+        text = pattern.sub(" ", text)
+    return {word.lower() for word in re.findall(r"[A-Za-z]+(?:'[a-z]+)?", text) if len(word) > 2}
+
+
+@pytest.fixture(scope="module")
+def dictionary():
+    checker = pytest.importorskip("spellchecker", reason="pyspellchecker is not installed").SpellChecker()
+    checker.word_frequency.load_words(OWN)
+    return checker
+
+
+def said(path):
+    """Return the words of a page or a chapter without the ending of a genitive."""
+    found = spelled("\n".join([prose(path), *captions(path)]))
+    return {word.removesuffix("'s") for word in found}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_words_are_spelled_right(path, dictionary):
+    assert dictionary.unknown(said(path)) == set()
+
+
+def test_a_wrong_word_is_found_and_code_is_none(dictionary):
+    text = (
+        "A clasifier's `wrng` $wrng$ {term}`wrng` ends.\n\n```python\nwrng\n```\n:::{wrng}\n:label: wrng\n:::"
+    )
+    assert dictionary.unknown(spelled(text)) == {"clasifier's"}
+
+
+def test_the_list_is_in_order_and_holds_what_is_used():
+    assert sorted(set(OWN)) == OWN
+    assert set(OWN) - set().union(*map(said, PAGES)) == set()
