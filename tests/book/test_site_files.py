@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from lint_pages import lint
 from PIL import Image
-from site_files import LENGTH, address, description, main
+from site_files import LENGTH, address, description, main, slim
 from social_cards import card, picture, title
 
 OPENING = "Somebody shows you a thousand photographs of birds, and under each stands one word, its name."
@@ -85,3 +85,22 @@ def test_every_page_of_the_contents_has_a_title_and_a_picture():
     assert title("book/preface") == "Finding objects with image labels only"
     assert title("notebooks/02_cam").startswith("CAM: ")
     assert picture("notebooks/02_cam").size == picture("book/notation").size == (600, 338)
+
+
+def test_figures_become_smaller_and_stay_what_they_are(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_images").mkdir()
+    noise = np.random.default_rng(0).normal(0, 6, (120, 160, 3)) + np.linspace(40, 200, 160)[None, :, None]
+    drawn = noise.clip(0, 255).astype(np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "_images" / "a.png")
+    before = (tmp_path / "_images" / "a.png").stat().st_size
+    (tmp_path / "book" / "a.html").write_text(
+        '<img alt="x" src="../_images/a.png"><img src="../_static/b.png">'
+    )
+    for _ in range(2):
+        slim(tmp_path)
+    (file,) = (tmp_path / "_images").iterdir()
+    assert file.stat().st_size < before / 3
+    assert np.abs(np.asarray(Image.open(file)).astype(int) - drawn).mean() < 6
+    text = (tmp_path / "book" / "a.html").read_text()
+    assert text == '<img alt="x" src="../_images/a.webp"><img src="../_static/b.png">'
