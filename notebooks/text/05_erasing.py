@@ -532,6 +532,8 @@ explorer
 #
 # ## Exercises
 #
+# The {doc}`laboratory <../book/laboratory>` has an ACoL in the page, and asks what its evenly spread maps depend on.
+#
 # :::{exercise-start}
 # :label: ex-erasing-delta
 # :::

@@ -596,6 +596,8 @@ explorer
 #
 # ## Exercises
 #
+# In the {doc}`laboratory <../book/laboratory>` SPG answers beside CAM while you take an animal apart.
+#
 # :::{exercise-start}
 # :label: ex-spg-order
 # :::
