@@ -431,7 +431,7 @@ for axis, steps in zip(axes.flat, counts, strict=True):
     axis.imshow(overlay(large[some.index(i)], maps.normalize(moved, "max")))
     animal = maps.resize((test_set.masks[i] == named[0] + 1)[None].float(), 256)[0]
     axis.contour(animal, levels=[0.5], colors=INK["truth"], linewidths=1)
-    axis.set_title(f"{steps} steps")
+    axis.set_title(f"{steps} step" + "s" * (steps != 1))
     axis.set_axis_off()
 plt.show()
 
