@@ -15,6 +15,7 @@ Tags belong to storages, held by weak references that keep their addresses from 
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import Counter
@@ -28,6 +29,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+import wsolbook
 
 GPU = torch.device("cuda", 0)
 CPU = torch.device("cpu")
@@ -99,9 +102,13 @@ class Simulator(TorchDispatchMode):
 
     def place(self) -> str:
         frame = sys._getframe(1)
-        while frame is not None and self.ours not in frame.f_code.co_filename:
+        while frame is not None and not frame.f_code.co_filename.startswith(self.ours):
             frame = frame.f_back  # type: ignore[assignment]
-        return f"{frame.f_code.co_filename.split('/', 4)[-1]}:{frame.f_lineno}" if frame else "elsewhere"
+        return (
+            f"{os.path.relpath(frame.f_code.co_filename, self.ours)}:{frame.f_lineno}"
+            if frame
+            else "elsewhere"
+        )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -186,11 +193,11 @@ def _device(value: Any) -> torch.device | None:
 
 
 @contextmanager
-def simulated(ours: str = "wsolbook/", count: int = 1) -> Iterator[Simulator]:
+def simulated(ours: str = os.path.dirname(wsolbook.__file__), count: int = 1) -> Iterator[Simulator]:
     """Simulate a CUDA device for the length of a block.
 
     Args:
-        ours: part of the path of files whose lines are named in errors and waits.
+        ours: folder of the files whose lines are named in errors and waits.
         count: number of devices that `torch.cuda.device_count()` returns; all are `cuda:0`.
     """
     simulator = Simulator(ours)
