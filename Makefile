@@ -72,7 +72,7 @@ check-package: $(TEST) ## tests of the package, and which lines they reach
 
 check-slow: $(TEST) ## tests of the package that take longer
 	$(HEAD) "pytest: tests that take longer"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n $(THREADS) --dist loadscope
 
 test-gpu: $(TEST) ## on a machine with a GPU: networks, methods, metrics and training on it
 	$(HEAD) "pytest: on the GPU; without one, on a simulated one"
