@@ -43,3 +43,16 @@ def later() -> Iterator[Callable[[Float[Tensor, "*any"]], Float[Tensor, "*any"]]
         yield marked
     finally:
         _unanswered.reset(before)
+
+
+def answered(compute: Callable[[], Float[Tensor, "*any"]]) -> Float[Tensor, "*any"]:
+    """Return on the processor what is computed on a device, and wait for it once.
+
+    Where something was wrong it is computed again, and the check at its place raises its own error.
+    """
+    with later() as marked:
+        made = compute()
+        found = marked(made).cpu()
+    if not (made.is_cpu or found.isfinite().all()):
+        compute()
+    return found

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from wsolbook.data.sampling import CPU, load
 from wsolbook.data.transforms import to_bytes
-from wsolbook.doubts import later
+from wsolbook.doubts import answered
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.sources import FromNetwork, Source, device_of
 from wsolbook.maps import resize
@@ -82,11 +82,7 @@ class PseudoLabels:
             each.of(classes).to(device, non_blocking=True) for each, classes in zip(said, own, strict=True)
         ]
         asked = list(zip(maps, own, to_bytes(batch.to(device).images), near, strict=True))
-        with later() as marked:
-            labels = marked(torch.stack([self.label(*each) for each in asked]).float()).cpu()
-        if not labels.isfinite().all():
-            for each in asked:
-                self.label(*each)  # every check at its place says what is wrong
+        labels = answered(lambda: torch.stack([self.label(*each) for each in asked]).float())
         return [Prediction(each[None], origin=p.origin) for each, p in zip(labels, said, strict=True)]
 
 

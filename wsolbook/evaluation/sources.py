@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from wsolbook.backbones import Trunk
 from wsolbook.cam.network import alone
-from wsolbook.doubts import later
+from wsolbook.doubts import answered
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import find_file, read_maps
 from wsolbook.maps import multi_scale
@@ -72,10 +72,7 @@ class FromNetwork:
         filled = pad_sequence([*classes, torch.zeros(1, dtype=torch.long)], batch_first=True)[:-1]
         asked = filled if self.order is None else torch.tensor(self.order)[filled]
         asked = asked.to(images.device, non_blocking=True)
-        with later() as marked:
-            maps = marked(self._maps(images, asked).float()).cpu()
-        if not (images.is_cpu or maps.isfinite().all()):
-            self._maps(images, asked)  # every check at its place says what is wrong
+        maps = answered(lambda: self._maps(images, asked).float())
         return [
             Prediction(values[: len(own)], own, score, f"{self.name}, picture {index}")
             for values, own, score, index in zip(maps, classes, scores, batch.index.tolist(), strict=True)
