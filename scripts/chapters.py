@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +17,17 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # Chapters have no magics, and what jupytext takes for one is the `#!` of a shell script shown to the reader.
 PERCENT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 KEPT = ("mystnb", "tags")  # captions and alt texts live in `mystnb`; all other metadata is noise
+
+
+@cache
+def book_pages() -> dict[str, str]:
+    """Return the part of the book of each page, in reading order: `{"notebooks/02_cam": "Foundations"}`.
+
+    The first page is of no part.
+    """
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    parts = {entry["file"]: part["caption"] for part in toc["parts"] for entry in part["chapters"]}
+    return {toc["root"]: ""} | parts
 
 
 def twin_of(notebook: Path) -> Path:

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 import yaml
-from chapters import CHAPTERS, ROOT, find_notebooks, read_notebook
+from chapters import CHAPTERS, ROOT, book_pages, find_notebooks, read_notebook
 from PIL import Image
 from publish import title_of
 from results_page import Record, is_recipe
@@ -47,12 +47,11 @@ PATHS = {
 @cache
 def contents() -> dict[str, list[str]]:
     """Return the parts of `_toc.yml` that hold chapters, each with their names: `02_cam`."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    parts = {part["caption"]: [Path(entry["file"]) for entry in part["chapters"]] for part in toc["parts"]}
-    found = {
-        caption: [f.name for f in files if f.parts[0] == "notebooks"] for caption, files in parts.items()
-    }
-    return {caption: names for caption, names in found.items() if names}
+    found: dict[str, list[str]] = {}
+    for page, part in book_pages().items():
+        if page.startswith("notebooks/"):
+            found.setdefault(part, []).append(Path(page).name)
+    return found
 
 
 def written() -> dict[str, str]:

@@ -51,8 +51,9 @@ def check(folder: Path) -> list[str]:
         if not notebook.exists():
             problems.append(f"text/{twin.name} has no notebook {notebook.name}")
             continue
-        left, right = contents(read_twin(twin)), contents(read_notebook(notebook))
-        if stale := old_figures(read_notebook(notebook)):
+        stored = read_notebook(notebook)
+        left, right = contents(read_twin(twin)), contents(stored)
+        if stale := old_figures(stored):
             problems.append(f"{notebook.name} has {stale} interactive figures with old code")
         if left != right:
             changes = difflib.unified_diff(

@@ -11,9 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
 from browser_check import Browser, find_chromium, launch
-from chapters import ROOT
+from chapters import book_pages
 from lint_pages import PAGES
 
 NAME = "wsolbook.pdf"
@@ -85,9 +84,7 @@ BIND = """
 
 def order() -> list[str]:
     """Return the names of the pages as they are read: `book/preface.html`, ..."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
-    return [f"{name}.html" for name in files]
+    return [f"{page}.html" for page in book_pages()]
 
 
 def whole(folder: Path, names: list[str]) -> str:

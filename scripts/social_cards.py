@@ -9,8 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import yaml
-from chapters import ROOT, read_notebook
+from chapters import ROOT, book_pages, read_notebook
 from contents_page import figure
 from matplotlib.figure import Figure
 from PIL import Image
@@ -24,10 +23,10 @@ COVER = ROOT / "book" / "_static" / "hero.png"
 
 def cards() -> dict[str, bytes]:
     """Return the card of each page in the table of contents, a JPEG by the name of its page: `02_cam`."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    pages = {toc["root"]: "a book that runs"}
-    pages |= {entry["file"]: part["caption"] for part in toc["parts"] for entry in part["chapters"]}
-    return {Path(page).name: card(title(page), part, picture(page)) for page, part in pages.items()}
+    return {
+        Path(page).name: card(title(page), part or "a book that runs", picture(page))
+        for page, part in book_pages().items()
+    }
 
 
 def title(page: str) -> str:

@@ -46,13 +46,18 @@ def in_a_browser(html, steps, tmp_path):
     page.write_text(
         f"<!doctype html><meta charset=utf-8><title>-</title><link rel=icon href=data:,>{html}{drive}"
     )
+    return told_by(page, tmp_path, milliseconds=2000)
+
+
+def told_by(page, tmp_path, milliseconds, seconds=120):
+    """Return what a page writes as JSON into its title, after some time of its own; it may log nothing."""
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
+            "--enable-logging=stderr", f"--virtual-time-budget={milliseconds}", "--dump-dom", page.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=seconds, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr, done.stderr
     return json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1].replace("&amp;", "&"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pages import CHROMIUM, needs_chromium, needs_node
+from pages import needs_chromium, needs_node, told_by
 from safetensors.torch import load_file
 from torch import nn
 
@@ -305,16 +305,7 @@ def test_mouse_and_keyboard_in_a_browser(tmp_path):
         f'<script id=state type="application/json">{json.dumps(state)}</script>'
         f'<script type="module">{room.MODULE}{(STORED / "drive.mjs").read_text()}</script>'
     )
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr", "--virtual-time-budget=9000", "--dump-dom", page.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr, done.stderr
-    found = json.loads(re.search(r"<title>(.*?)</title>", done.stdout)[1].replace("&amp;", "&"))
+    found = told_by(page, tmp_path, milliseconds=9000, seconds=300)
     assert found["said"] == found["again"]
     assert found["said"].startswith("says fox")
     assert found["spoken"] == f"cam {found['said']}"
