@@ -7,11 +7,12 @@ import re
 import textwrap
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from chapters import ROOT, book_pages, read_notebook
 from contents_page import figure
+from matplotlib import style
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 from publish import title_of
 
@@ -47,9 +48,9 @@ def picture(page: str) -> Image.Image:
 def card(heading: str, part: str, image: Image.Image) -> bytes:
     """Return one card as JPEG."""
     wide, high = SIZE
-    with mpl.rc_context({"text.parse_math": False, "text.usetex": False}):
+    with style.context(["default", {"text.parse_math": False}]):  # whatever a caller has set
         sheet = Figure((wide / 100, high / 100), dpi=100, facecolor=SOFT)
-        sheet.add_artist(mpl.patches.Rectangle((0, 0), 0.012, 1, color=INK))
+        sheet.add_artist(Rectangle((0, 0), 0.012, 1, color=INK))
         left = {"x": 0.045, "ha": "left"}
         sheet.text(**left, y=0.89, s="wsolbook", va="top", size=26, color=INK, weight="bold", family="serif")
         lines = textwrap.wrap(heading, 16)

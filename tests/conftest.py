@@ -3,6 +3,7 @@
 import os
 import sys
 
+import matplotlib as mpl
 import pytest
 from hypothesis import settings
 
@@ -31,8 +32,9 @@ def has_gpu() -> bool:
 
 
 @pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    """Close the figures that a test left open."""
-    yield
+def nothing_is_left_to_the_next_test():
+    """Close the figures that a test left open, and take back what it set in matplotlib."""
+    with mpl.rc_context():
+        yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")

@@ -11,6 +11,8 @@ from PIL import Image
 from site_files import LENGTH, address, description, main, slim
 from social_cards import card, picture, title
 
+from wsolbook.show.figures import use_style
+
 OPENING = "Somebody shows you a thousand photographs of birds, and under each stands one word, its name."
 
 
@@ -71,6 +73,7 @@ def test_whole_folder(tmp_path, capsys):
 
 
 def test_a_card_has_the_size_that_networks_ask_for_and_shows_its_picture():
+    use_style()  # as in a process that has run a chapter
     drawn = Image.open(
         io.BytesIO(card("Erasing: look again at what is left", "Maps", Image.new("RGB", (60, 34), "red")))
     )
