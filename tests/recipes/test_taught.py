@@ -14,6 +14,7 @@ from wsolbook.backbones import BACKBONES, Backbone
 from wsolbook.backbones.resnet import resnet38
 from wsolbook.data.images import read_mask
 from wsolbook.data.made import taught_by
+from wsolbook.maps import normalize, resize
 from wsolbook.recipes import RECIPES, OnVoc, seeds
 from wsolbook.recipes.affinity import AFFINITY, Affinity
 from wsolbook.recipes.segmentation import SEGMENTATION
@@ -107,6 +108,24 @@ def test_the_staircase_is_measured_and_goes_on_where_it_was(stairs, tmp_path):
         ValueError, match=r"made with other settings \(crf_scale was 0\.256, is 0\.5\); remove it"
     ):
         seeds.reproduce("affinity-multi", other, [3], tmp_path, ["test"])
+
+
+def test_on_birds_the_maps_are_measured_after_the_walk_and_without_a_step(miniature, tmp_path):
+    named = RECIPES["affinity-cub10"]
+    recipe = replace(small(named, miniature(named.data)), columns=named.columns)
+    record = seeds.reproduce("affinity-cub10", recipe, [3], tmp_path, ["test"])
+    assert list(record["metrics"]) == ["top-1", "MaxBoxAccV2", "MaxBoxAcc"]
+    assert list(record["center"]) == ["MaxBoxAccV2", "MaxBoxAcc"]
+    still = record["columns"]["no walk"]
+    assert still["changed"] == {"walk_steps": 0}
+    assert still["metrics"]["top-1"] == record["metrics"]["top-1"]  # of the same CAM network
+    before = {"affinity-cub10-before-seed3", "affinity-cub10-seed3"}
+    assert {path.name for path in tmp_path.glob("affinity-*")} == before  # nothing is trained for the column
+    model = replace(recipe, seed=3).prepared(tmp_path / "affinity-cub10-before-seed3").model().eval()
+    model.settings = model.settings | recipe.column("no walk").settings()
+    images, classes = recipe.data.testing().batch([0, 1]).images, torch.tensor([0, 1])
+    seen = normalize(resize(model.teacher.maps(images, classes)[:, None], (28, 28)), "max")[:, 0]
+    torch.testing.assert_close(model.maps(images, classes), seen)
 
 
 def test_training_sees_what_was_made_and_the_reference_the_truth(stairs, tmp_path):
