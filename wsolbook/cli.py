@@ -8,26 +8,22 @@ import inspect
 import os
 import sys
 import typing
+from typing import Any
 
 import wsolbook
 
-# verb: ("module:function", what it does). A module is imported when its verb is used, so that help is quick.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("wsolbook.commands.train:train", "train a network by a recipe"),
-    "recipes": ("wsolbook.commands.recipes:recipes", "list the recipes and the numbers of their papers"),
-    "reproduce": (
-        "wsolbook.commands.reproduce:reproduce",
-        "train over several seeds, evaluate, compare with the paper",
-    ),
-    "maps": ("wsolbook.commands.maps:maps", "write the localization maps of a whole data set"),
-    "pseudo-labels": (
-        "wsolbook.commands.pseudo_labels:pseudo_labels",
-        "write the class of each pixel of a whole data set",
-    ),
-    "explain": ("wsolbook.commands.explain:explain", "show what a network saw in a photograph"),
-    "doctor": ("wsolbook.commands.doctor:doctor", "versions, devices, and what is missing"),
-    "data": ("wsolbook.commands.data:data", "download and verify data sets"),
-    "evaluate": ("wsolbook.commands.evaluate:evaluate", "score saved maps with the official metrics"),
+# What each verb does. Its function has its name, in the module of that name in `wsolbook.commands`, which is
+# imported when the verb is used, so that help is quick.
+COMMANDS = {
+    "train": "train a network by a recipe",
+    "recipes": "list the recipes and the numbers of their papers",
+    "reproduce": "train over several seeds, evaluate, compare with the paper",
+    "maps": "write the localization maps of a whole data set",
+    "pseudo-labels": "write the class of each pixel of a whole data set",
+    "explain": "show what a network saw in photographs",
+    "doctor": "versions, devices, and what is missing",
+    "data": "download, prepare, verify and show data sets",
+    "evaluate": "score saved maps, or those of a network, with the official metrics",
 }
 
 
@@ -84,9 +80,14 @@ def _main(arguments: list[str]) -> int:
         return 130
 
 
+def function_of(verb: str) -> Any:
+    """Return the function of a verb, which takes its options and returns an exit code."""
+    name = verb.replace("-", "_")
+    return getattr(importlib.import_module(f"wsolbook.commands.{name}"), name)
+
+
 def _run(verb: str, arguments: list[str]) -> int:
-    module, name = COMMANDS[verb][0].split(":")
-    function = getattr(importlib.import_module(module), name)
+    function = function_of(verb)
     (parameter,) = inspect.signature(function).parameters
     kind = typing.get_type_hints(function)[parameter]
     if kind == list[str]:  # its options depend on its arguments, so it parses them itself
@@ -98,7 +99,7 @@ def _run(verb: str, arguments: list[str]) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, (_, what) in COMMANDS.items())
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in COMMANDS.items())
     return f"usage: wsolbook COMMAND [OPTIONS]\n\n{verbs}\n\nwsolbook COMMAND --help shows its options."
 
 

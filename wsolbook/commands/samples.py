@@ -1,4 +1,4 @@
-"""How `wsolbook maps` and `wsolbook evaluate` are told which pictures to look at."""
+"""How commands are told which pictures of a data set to look at, and by which network."""
 
 from __future__ import annotations
 
