@@ -88,6 +88,9 @@ def crf(image: torch.Tensor, rounds: int, generator: torch.Generator) -> None:
                 f"  largest difference {(a - b).abs().max():.1e}, {far} of {a.numel()} above 2e-5, ", end=""
             )
             print(f"labels that differ {different}")
+            exact = dense_crf(p.double(), image, constants)
+            rounded = f"ours {(a - exact).abs().max():.1e}, the reference's {(b - exact).abs().max():.1e}"
+            print(f"  largest difference from the lattice in double precision: {rounded}")
 
 
 def walk(rounds: int, generator: torch.Generator) -> None:

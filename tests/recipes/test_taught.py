@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,11 +15,15 @@ from wsolbook.backbones import BACKBONES, Backbone
 from wsolbook.backbones.resnet import resnet38
 from wsolbook.data.images import read_mask
 from wsolbook.data.made import taught_by
+from wsolbook.evaluation import evaluate
+from wsolbook.evaluation.labels import PseudoLabels
+from wsolbook.evaluation.tasks import LabelMaps
 from wsolbook.maps import normalize, resize
 from wsolbook.recipes import RECIPES, OnVoc, seeds
 from wsolbook.recipes.affinity import AFFINITY, Affinity
 from wsolbook.recipes.segmentation import SEGMENTATION
 from wsolbook.recipes.taught import Taught
+from wsolbook.refine.pseudo_labels import Labeling
 from wsolbook.training import ConfigError, train
 
 LARGE = ("vgg16_psa", "vgg16_largefov", "resnet38", "resnet101")
@@ -126,6 +131,18 @@ def test_on_birds_the_maps_are_measured_after_the_walk_and_without_a_step(miniat
     images, classes = recipe.data.testing().batch([0, 1]).images, torch.tensor([0, 1])
     seen = normalize(resize(model.teacher.maps(images, classes)[:, None], (28, 28)), "max")[:, 0]
     torch.testing.assert_close(model.maps(images, classes), seen)
+
+
+def test_the_stages_of_a_walk_are_counted_together_as_they_are_alone(stairs):
+    recipe = stairs.before
+    torch.manual_seed(0)
+    model = recipe.model().eval()
+    data = recipe.data.testing()
+    kinds = product((False, True), (None, recipe.constants))
+    for tally, (walk, crf) in zip(recipe.each(model), kinds, strict=True):
+        label = Labeling((recipe.alpha,), crf, steps=recipe.walk_steps)
+        alone = evaluate(PseudoLabels(label, model, walk), data, [LabelMaps(8)], keep=True)[0]
+        assert np.array_equal(tally.each.rows(), alone.each.rows())
 
 
 def test_training_sees_what_was_made_and_the_reference_the_truth(stairs, tmp_path):

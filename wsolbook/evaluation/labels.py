@@ -32,7 +32,7 @@ Label = Callable[
         UInt8[Tensor, "3 h w"],
         Float[Tensor, "m s t"] | None,
     ],
-    UInt8[Tensor, "h w"],
+    UInt8[Tensor, "*s h w"],
 ]
 
 
@@ -41,7 +41,7 @@ class PseudoLabels:
     """A source of label maps that are made of localization maps and of the labels of the pictures.
 
     Attributes:
-        label: how maps become labels, a `Labeling` or `Cues`.
+        label: how maps become labels, a `Labeling` or `Cues`; or several label maps of the same maps.
         model: a network with maps; those of an AffinityNet's teacher, which then walk.
         walk: whether they do.
         scales: factors of the size; maps are averaged over them.
@@ -65,7 +65,7 @@ class PseudoLabels:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Prediction]:
-        """Return the label map of each picture, at its size; made where the network is."""
+        """Return the label maps of each picture, at its size; made where the network is."""
         seen, device = _large_enough(replace(batch, masks=None, boxes=None)), self.device
         net, near = self.model, [None] * len(batch)
         if isinstance(net, AffinityNet):
@@ -83,7 +83,8 @@ class PseudoLabels:
         ]
         asked = list(zip(maps, own, to_bytes(batch.to(device).images), near, strict=True))
         labels = answered(lambda: torch.stack([self.label(*each) for each in asked]).float())
-        return [Prediction(each[None], origin=p.origin) for each, p in zip(labels, said, strict=True)]
+        made = labels.view(len(said), -1, *labels.shape[-2:])
+        return [Prediction(each, origin=p.origin) for each, p in zip(made, said, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import torch
+from torch import Tensor
+
 from wsolbook import methods
 from wsolbook.evaluation import Tally
 from wsolbook.evaluation.labels import PseudoLabels
@@ -71,16 +74,17 @@ class Affinity(Taught):
 
     def each(self, model: Localizer) -> list[Tally[Any]]:
         """Count the label maps of the CAM network and those after the walk, each without and with a CRF."""
+        kinds = [
+            Labeling((self.alpha,), crf, self.power, self.beta, self.walk_steps, self.radius)
+            for crf in (None, self.constants)
+        ]
 
-        def said(walk: bool, crf: bool) -> PseudoLabels:
-            label = Labeling(
-                (self.alpha,), self.constants if crf else None, self.power,
-                self.beta, self.walk_steps, self.radius,
-            )  # fmt: skip
-            return PseudoLabels(label, model, walk, self.map_scales, self.map_flip)
+        def label(maps: Tensor, classes: Tensor, picture: Tensor, affinities: Tensor | None) -> Tensor:
+            near = (None, affinities)
+            return torch.stack([kind(maps, classes, picture, walk) for walk in near for kind in kinds])
 
-        kinds = [said(walk, crf) for walk in (False, True) for crf in (False, True)]
-        return self.count(dict(zip(self.stages, kinds, strict=True)))
+        source = PseudoLabels(label, model, scales=self.map_scales, flip=self.map_flip)
+        return self.count(source, self.stages)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Segmenter(Taught):
         assert isinstance(model, DeepLab)
         constants = None if self.test_crf == "none" else PRESETS[self.test_crf].scaled(self.crf_scale)
         kinds = [Segmented(model, self.test_scales, self.test_flip, crf) for crf in (None, constants)]
-        return self.count(dict(zip(Segmenter.stages, kinds, strict=True)))
+        stages = zip(kinds, Segmenter.stages, strict=True)
+        return [tally for kind, stage in stages for tally in self.count(kind, [stage])]
 
 
 @dataclass(frozen=True)

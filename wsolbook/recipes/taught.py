@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,9 +21,10 @@ from wsolbook.data.made import taught_by
 from wsolbook.distributed import add_up, joined, own_device, rank_and_world
 from wsolbook.evaluation import Tally, evaluate
 from wsolbook.evaluation.labels import Label, PseudoLabels, write_label_maps
+from wsolbook.evaluation.picture import Prediction, Truth
 from wsolbook.evaluation.saved import file_names
 from wsolbook.evaluation.sources import Center, Source
-from wsolbook.evaluation.tasks import LabelMaps, Task
+from wsolbook.evaluation.tasks import LabelMaps
 from wsolbook.files import read_json, write_json
 from wsolbook.metrics import ConfusionMatrix
 from wsolbook.recipes.on import OnPictures
@@ -36,12 +38,19 @@ Preset = Literal["none", "psa", "sec", "irn", "deeplab-v1", "deeplab-v2"]
 
 
 class NamedLabelMaps(LabelMaps):
-    """Mean IoU of the label maps of one stage and what is lacking to 100, under its name."""
+    """Mean IoU of the label maps of one stage and what is lacking to 100, under its name.
 
-    def __init__(self, classes: int, headline: str) -> None:
+    Of the label maps of a picture it counts the one at `place`.
+    """
+
+    def __init__(self, classes: int, headline: str, place: int) -> None:
         super().__init__(classes)
-        self.headline = headline
+        self.headline, self.place = headline, place
         self.compared = stage_metrics(headline)
+
+    def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, ConfusionMatrix]]:
+        """Yield what one picture counts."""
+        return super().count(truth, replace(said, values=said.values[self.place :]))
 
     def values(self, metric: ConfusionMatrix) -> dict[str, float]:
         """Return means over the classes: IoU, false positives and false negatives."""
@@ -170,22 +179,22 @@ class Taught(Recipe, ABC):
 
     def blind(self) -> list[Tally[Any]]:
         """Count the label maps that guess the center of every picture, once for each stage."""
-        said = PseudoLabels(Labeling((1.0,)), Center(len(self.data.classes)))
-        return self.count({stage: said for stage in self.stages})
+        label, stages = Labeling((1.0,)), len(self.stages)
+        center = Center(len(self.data.classes))
+        return self.count(
+            PseudoLabels(lambda *asked: label(*asked).expand(stages, -1, -1), center), self.stages
+        )
 
     @abstractmethod
     def each(self, model: Localizer) -> list[Tally[Any]]:
         """Count the label maps of each stage."""
 
-    def count(self, sources: dict[str, Source]) -> list[Tally[Any]]:
-        """Count the test pictures at their own size by label maps from several sources."""
+    def count(self, source: Source, stages: Sequence[str]) -> list[Tally[Any]]:
+        """Count the test pictures at their own size by the label maps of a source, one for each stage."""
         classes = len(self.data.classes)
         data, size = self._original("test")
-
-        def one(source: Source, task: Task[Any]) -> Tally[Any]:
-            return evaluate(source, data, [task], batch_size=size, workers=self.workers, keep=True)[0]
-
-        return [one(source, NamedLabelMaps(classes, name)) for name, source in sources.items()]
+        tasks = [NamedLabelMaps(classes, stage, place) for place, stage in enumerate(stages)]
+        return evaluate(source, data, tasks, batch_size=size, workers=self.workers, keep=True)
 
     @property
     def _network_file(self) -> Path:
