@@ -1,4 +1,4 @@
-"""A Sphinx extension: entries of the API lead to the chapters that use them, and chapters to the entries.
+"""A Sphinx extension: entries of the API lead to the chapters that use them, chapters to entries and files.
 
 What a chapter uses follows from its code: names that it imports from the package, and their attributes.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 from chapters import find_notebooks, read_notebook, tags
 from docutils import nodes
@@ -20,8 +22,8 @@ from wsolbook import check, check_close
 from wsolbook import setup as setup_chapter
 
 PACKAGE = "wsolbook"
-SECTION = "The same with"  # how the section begins whose code is the package's
-OPENING = "In the package: "
+SECTION = "the same with"  # what sections are called whose code is the package's
+OPENING, SOURCE = "In the package: ", ". Source: "
 EVERYWHERE = {check, check_close, setup_chapter}  # of no method in particular
 
 
@@ -89,30 +91,34 @@ def add_chapters(app: Sphinx, what: str, name: str, thing: object, options: obje
 
 
 def add_entries(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Write under a chapter's "The same with `wsolbook`" what of the package its code uses, with links."""
+    """Write under a chapter's "The same with `wsolbook`" what of the package its code uses, and files."""
     if not page.startswith("notebooks/"):
         return
     objects = app.env.domains["py"].objects.items()
     entries = {resolved(name): entry for name, entry in objects if entry.objtype in ("function", "class")}
     names = {key: name for tree in trees(doctree) for key, name in imported(tree).items()}
     for section in doctree.findall(nodes.section):
-        if section[0].astext().startswith(SECTION):
+        if SECTION in section[0].astext().lower():
             own = [child for child in section.children if not isinstance(child, nodes.section)]
             code = [tree for child in own for tree in trees(child)]
             things = dict.fromkeys(resolved(name) for tree in code for name in used(tree, names))
-            goals = {
-                label(t): f"{app.builder.get_relative_uri(page, entries[t].docname)}#{entries[t].node_id}"
-                for t in things
-                if t in entries and t not in {None, *EVERYWHERE}
-            }
-            if goals:
-                section.insert(1, paragraph(goals))
+            found = [t for t in things if t in entries and t not in {None, *EVERYWHERE}]
+            if found:
+                to = partial(app.builder.get_relative_uri, page)
+                goals = {label(t): f"{to(entries[t].docname)}#{entries[t].node_id}" for t in found}
+                files = {file(t): to(f"_modules/{t.__module__.replace('.', '/')}") for t in found}
+                section.insert(1, paragraph(goals, files))
 
 
 def label(thing: object) -> str:
     """Return how a function or class is called in prose; every method has a `build`."""
     module, name = thing.__module__.split(".")[-1], thing.__name__
     return f"{module}.{name}" if name == "build" else name
+
+
+def file(thing: object) -> str:
+    """Return the file of a function or class as prose calls it: `cam/grad_cam.py`."""
+    return Path(inspect.getfile(sys.modules[thing.__module__])).as_posix().rpartition(f"/{PACKAGE}/")[2]
 
 
 def trees(node: nodes.Element) -> list[ast.Module]:
@@ -125,12 +131,13 @@ def trees(node: nodes.Element) -> list[ast.Module]:
     return found
 
 
-def paragraph(goals: dict[str, str]) -> nodes.paragraph:
-    """Return a line with a link for each name."""
-    line = nodes.paragraph("", OPENING, classes=["wb-package"])
-    for i, (name, goal) in enumerate(goals.items()):
-        link = nodes.reference("", "", nodes.literal(name, name), internal=True, refuri=goal)
-        line += [nodes.Text(", " if i else ""), link]
+def paragraph(goals: dict[str, str], files: dict[str, str]) -> nodes.paragraph:
+    """Return a line with a link for each name and for each file."""
+    line = nodes.paragraph("", "", classes=["wb-package"])
+    for opening, links in ((OPENING, goals), (SOURCE, files)):
+        for i, (name, goal) in enumerate(links.items()):
+            link = nodes.reference("", "", nodes.literal(name, name), internal=True, refuri=goal)
+            line += [nodes.Text(", " if i else opening), link]
     return line
 
 

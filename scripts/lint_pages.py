@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup, Tag
 
 PAGES = Path(__file__).resolve().parents[1] / "_build" / "html"
 GENERATED = {"genindex.html", "search.html", "py-modindex.html"}  # pages of Sphinx without text of ours
+SOURCE = "_modules"  # the folder of the package's files, a page each
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src"}
 LINK_KINDS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "manifest"}
 
@@ -18,6 +19,12 @@ def find_pages(folder: Path = PAGES) -> list[Path]:
     """Return the pages of the book; not the index, which only forwards, nor what themes bring along."""
     inside = {p.relative_to(folder): p for p in folder.rglob("*.html") if p != folder / "index.html"}
     return sorted(p for name, p in inside.items() if not {"_static", "vendor"} & set(name.parts))
+
+
+def written(folder: Path = PAGES) -> list[Path]:
+    """Return the pages that somebody wrote: no index, no search, no file of the package."""
+    pages = find_pages(folder)
+    return [p for p in pages if p.name not in GENERATED and SOURCE not in p.relative_to(folder).parts]
 
 
 def lint(folder: Path = PAGES) -> list[str]:

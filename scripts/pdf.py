@@ -41,7 +41,10 @@ BIND = """
     for (const link of article.querySelectorAll("a[href]")) {
       const url = new URL(link.getAttribute("href"), `file:///${page}`);
       const goal = url.protocol === "file:" && articles.find((a) => a.dataset.page === place(url));
-      if (!goal) continue;
+      if (!goal) {
+        if (url.protocol === "file:") link.removeAttribute("href"); // what is not on paper
+        continue;
+      }
       const fragment = decodeURIComponent(url.hash.slice(1));
       const target = (fragment && goal.querySelector(`[id="${CSS.escape(fragment)}"]`)) || goal;
       const id = name(goal.dataset.page, target === goal ? "" : fragment);

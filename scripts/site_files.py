@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from accessible import mend
 from bs4 import BeautifulSoup
-from lint_pages import GENERATED, PAGES, find_pages
+from lint_pages import PAGES, find_pages, written
 from PIL import Image
 from publish import read_project, repository
 
@@ -111,7 +111,7 @@ def main(folder: Path = PAGES) -> int:
     slim(folder)
     for page in find_pages(folder):
         page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
-    pages = [p for p in find_pages(folder) if p.name not in GENERATED]
+    pages = written(folder)
     silent = [p.relative_to(folder).as_posix() for p in pages if not describe(p, folder)]
     names = [p.relative_to(folder).as_posix() for p in pages]
     (folder / "sitemap.xml").write_text(site_map(names, base), encoding="utf-8")

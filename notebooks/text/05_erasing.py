@@ -332,6 +332,8 @@ print("high", tuple(high.shape), " fused", tuple(fused.shape))
 
 # %% [markdown]
 # ### The same with `wsolbook`
+#
+# `METHODS["acol"]`, which built `net`, is both classifiers on one trunk, their losses, and the fused map.
 
 # %%
 terms = net.loss(few)

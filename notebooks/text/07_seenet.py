@@ -253,6 +253,8 @@ L_C = loss(maps_c, torch.zeros_like(few.labels))
 # $$ (eq-seenet-fuse)
 #
 # ### The same with `wsolbook`
+#
+# `METHODS["seenet"]`, which built `net`, has the three losses; `branches` says what each branch saw.
 
 # %%
 with torch.no_grad():

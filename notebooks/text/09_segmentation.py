@@ -147,7 +147,7 @@ check("share of their pixels that are wrong", wrong, at_least=0.1)
 # | $p$ | `p` | `(n, l, u, v)` | their softmax over the $l$ labels |
 # | $M$ | `cells` | `(n, u, v)` | label in the middle of a cell; 255 is not known |
 #
-# ## From scratch
+# ## From scratch, and the same with `wsolbook`
 #
 # A dilated convolution is nine shifted pictures, each mixed by one tap and added up.
 
@@ -450,7 +450,9 @@ for i, picture in zip(some, drawn.images, strict=True):
 plt.show()
 
 # %% [markdown]
-# All three from scratch, for eight pictures and the cues as their masks. A probability gets $10^{-4}$ added, so that each has a logarithm.
+# ### Three losses from scratch, and the same with `wsolbook`
+#
+# `METHODS["sec"]` has all three. Here they are for eight pictures, with the cues as masks. A probability gets $10^{-4}$ added, so that each has a logarithm.
 
 # %%
 sec = METHODS["sec"](**start, weights="critters").eval()

@@ -1,15 +1,19 @@
 """Entries of the API lead to chapters and chapters to entries, as the code of the chapters says."""
 
 import ast
+import re
 from types import SimpleNamespace
 
 import api_links
 import pytest
+from chapters import find_notebooks, read_notebook
 from docutils import nodes
 
 import wsolbook
 import wsolbook.methods
 from wsolbook import cam, maps
+
+METHOD_CHAPTERS = {"02", "03", "04", "05", "06", "07", "08", "09"}
 
 CODE = """
 import torch
@@ -92,5 +96,16 @@ def test_a_chapter_links_what_it_uses():
     api_links.add_entries(app, doctree, "book/preface")
     assert len(section) == 4
     api_links.add_entries(app, doctree, "notebooks/03_grad_cam")
-    assert section[1].astext() == "In the package: gain.build, grad_cam"
-    assert {link["refuri"] for link in section[1].findall(nodes.reference)} == {"../book/api.html#there"}
+    line = "In the package: gain.build, grad_cam. Source: methods/gain.py, cam/grad_cam.py"
+    assert section[1].astext() == line
+    assert [link["refuri"] for link in section[1].findall(nodes.reference)] == [
+        *["../book/api.html#there"] * 2,
+        "../_modules/wsolbook/methods/gain.html",
+        "../_modules/wsolbook/cam/grad_cam.html",
+    ]
+
+
+@pytest.mark.parametrize("path", [p for p in find_notebooks() if p.stem[:2] in METHOD_CHAPTERS])
+def test_a_chapter_of_a_method_leads_to_its_code(path):
+    headings = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
+    assert re.search(r"^#+ .*\b[Tt]he same with `wsolbook`$", "\n".join(headings), re.MULTILINE)

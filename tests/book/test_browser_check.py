@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from browser_check import VIEWS, check, event_problems, find_chromium, report_problems
+from browser_check import VIEWS, check, event_problems, find_chromium, report_problems, to_open
 
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
 FINE = {"theme": "dark", "overflow": 0, "broken": [], "filtered": 0, "formulas": 2, "set": 2, "wrong": []}
@@ -41,6 +41,14 @@ def test_requests_inside_the_book_are_fine_and_others_are_not():
 def test_what_a_page_reports(change, sentence):
     assert report_problems(FINE, "dark") == []
     assert report_problems(FINE | change, "dark") == [sentence]
+
+
+def test_of_the_files_of_the_package_the_longest_is_opened(tmp_path):
+    (tmp_path / "_modules").mkdir()
+    assert to_open(tmp_path) == []
+    for name, length in (("a.html", 1), ("_modules/b.html", 3), ("_modules/c.html", 2)):
+        (tmp_path / name).write_text("x" * length)
+    assert [p.name for p in to_open(tmp_path)] == ["a.html", "b.html"]
 
 
 @needs_chromium

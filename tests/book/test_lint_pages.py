@@ -1,7 +1,7 @@
 """The check of built pages finds each kind of fault, and nothing in a page without."""
 
 import pytest
-from lint_pages import find_pages, lint
+from lint_pages import find_pages, lint, written
 
 GOOD = """<html><head><link rel="stylesheet" href="_static/a.css"><link rel="canonical" href="https://x.y/a.html">
 <script src="_static/a.js"></script></head><body id="top"><img src="data:image/png;base64,AA" alt="A fox">
@@ -21,6 +21,15 @@ def book(tmp_path):
 def test_a_book_in_order_passes(book):
     assert [p.name for p in find_pages(book)] == ["a.html", "b.html"]
     assert lint(book) == []
+
+
+def test_files_of_the_package_are_checked_but_nobody_wrote_them_for_the_book(book):
+    (book / "_modules" / "wsolbook").mkdir(parents=True)
+    (book / "_modules" / "wsolbook" / "maps.html").write_text('<a href="gone.html">[docs]</a>')
+    (book / "genindex.html").write_text("<p>an index</p>")
+    assert [p.name for p in written(book)] == ["a.html", "b.html"]
+    (problem,) = lint(book)
+    assert problem.startswith("_modules/wsolbook/maps.html: link to gone.html")
 
 
 @pytest.mark.parametrize(

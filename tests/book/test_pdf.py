@@ -25,7 +25,7 @@ def book(folder):
         "book/first.html": "<p>See <a href='../notebooks/second.html#there'>there</a>.</p>",
         "notebooks/second.html": f"<h2 id=there>Below</h2><table><tr>{TABLE}</tr></table>"
         f"<pre>{'x' * 86} end</pre><details><summary>Hint</summary><p>the hint</p></details>"
-        "<a href='../book/first.html'>back</a>",
+        "<a href='../book/first.html'>back</a> <a href='../_modules/x.html'>code</a>",
     }
     for name, body in bodies.items():
         path = folder / name
@@ -79,4 +79,4 @@ def test_everything_is_on_paper(tmp_path):
     titles = [mark.title for mark in reader.outline if not isinstance(mark, list)]
     assert titles == [name + 10 * " and so on" for name in ("First", "Second")]
     goals = [{note.get_object()["/Dest"] for note in page["/Annots"]} for page in reader.pages]
-    assert [len(inside) for inside in goals] == [1, 3, 1], "links lead inside"
+    assert [len(inside) for inside in goals] == [1, 3, 1], "links lead inside; what is not on paper is none"
