@@ -8,7 +8,8 @@ import torch
 from toys import ToyNet, ToySamples
 
 from wsolbook import backbones, cli, methods
-from wsolbook.commands.maps import WriteMaps, shard, write
+from wsolbook.commands.maps import WriteMaps, write
+from wsolbook.commands.samples import shard
 from wsolbook.evaluation import FromNetwork
 from wsolbook.evaluation.saved import read_maps
 

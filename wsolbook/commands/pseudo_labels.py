@@ -9,8 +9,7 @@ from typing import Literal
 
 from torch import nn
 
-from wsolbook.commands.maps import claim, shard
-from wsolbook.commands.samples import SamplesOptions
+from wsolbook.commands.samples import WriteOptions, shard
 from wsolbook.evaluation.labels import Label, PseudoLabels, Segmented, write_label_maps
 from wsolbook.evaluation.saved import file_names
 from wsolbook.evaluation.sources import FromFolder, Source
@@ -22,7 +21,7 @@ from wsolbook.types import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriteLabels(SamplesOptions):
+class WriteLabels(WriteOptions):
     """Write the class of each pixel of a data set, one PNG a picture in the colors of VOC.
 
     A number is 0 for background, class + 1, or 255 where it is not known. Maps become labels with the help of
@@ -32,10 +31,7 @@ class WriteLabels(SamplesOptions):
     the same command goes on where it was stopped. `wsolbook evaluate --metric miou` scores the folder.
 
     Attributes:
-        out: folder to write to.
-        weights: a network file, as `wsolbook train` leaves it in its run folder (model.safetensors).
         maps: folder of maps of the same pictures, as `wsolbook maps` writes it, instead of the network's.
-        model: the architecture, where the network file does not say.
         alphas: power of the background score; 4 and 32 for the labels of AffinityNet.
         cues: instead of alphas, two shares of the maximum: above the first a class, up to the second
             background, as SEC learns from: 0.2 and 0.05.
@@ -45,17 +41,10 @@ class WriteLabels(SamplesOptions):
         steps: of the walk; None as the network says.
         crf: constants of a dense CRF, last.
         crf_scale: size of the pictures, as a multiple of the 500 pixels for which the constants are.
-        scales: factors of the size; maps are averaged over them.
-        flip: also average over mirrored pictures.
-        batch_size: critters at once; pictures of other data sets come alone.
-        workers: processes that read ahead; by default as many as help on the device.
-        shard: part and number of parts, as 3/8; by default what the launcher says.
     """
 
-    out: Path
     weights: Path | None = None
     maps: Path | None = None
-    model: str | None = None
     alphas: tuple[float, ...] = (16.0,)
     cues: tuple[float, ...] = ()
     power: float = 1.0
@@ -64,29 +53,16 @@ class WriteLabels(SamplesOptions):
     steps: int | None = None
     crf: Literal["none", "psa", "sec", "irn", "deeplab-v1", "deeplab-v2"] = "none"
     crf_scale: float = 1.0
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
     batch_size: int = 16
-    workers: int | None = None
-    shard: str = ""
 
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
-        found = [
-            f"{name} must be at least {least}, got {getattr(self, name)}"
-            for name, least in (("batch_size", 1), ("workers", 0))
-            if getattr(self, name) is not None and getattr(self, name) < least
-        ]
+        found = super().problems()
         if self.weights is None and self.maps is None:
             found.append("give --weights FILE, --maps FOLDER, or both")
-        if self.weights is not None and not self.weights.is_file():
-            found.append(f"weights file {self.weights} does not exist")
-        if not self.scales or min(self.scales) <= 0:
-            found.append(f"scales must be positive and at least one, got {self.scales}")
         if len(self.cues) not in (0, 2):
             found.append(f"cues must be two shares, got {self.cues}")
         checks: tuple[Callable[[], object], ...] = (
-            lambda: shard(self.shard),
             self.constants,
             lambda: Labeling(self.alphas, power=self.power),
             lambda: Cues(*self.cues) if len(self.cues) == 2 else None,
@@ -130,7 +106,7 @@ def pseudo_labels(options: WriteLabels) -> int:
     data = options.open(options.split, view="original")
     files = [options.out / f"{name}.png" for name in file_names(data)]
     wanted = source(options, data)
-    claim(options, options.out, "labels", options.weights)
+    options.claim("labels")
     size = options.at_once(options.batch_size, "original")
     done = write_label_maps(wanted, data, files, shard(options.shard), size, options.workers)
     print(f"{done} of {len(data)} pictures written to {options.out}")

@@ -9,6 +9,7 @@ from wsolbook.recipes.bias import OnBiased
 from wsolbook.recipes.cam import CAM
 from wsolbook.recipes.on import OnCritters, OnVoc
 from wsolbook.recipes.recipe import Columns, Recipe, like
+from wsolbook.training.config import too_small
 from wsolbook.training.optim import Optim
 from wsolbook.training.schedule import Schedule
 
@@ -58,11 +59,7 @@ class Gain(Recipe):
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
         found = super().problems()
-        found += [
-            f"{name} must be at least 0, got {getattr(self, name)}"
-            for name in ("alpha", "masks", "ducks", "pixel_weight", "warmup")
-            if getattr(self, name) < 0
-        ]
+        found += too_small(self, alpha=0, masks=0, ducks=0, pixel_weight=0, warmup=0)
         if not 0 <= self.dropout < 1:
             found.append(f"dropout must be in [0, 1), got {self.dropout}")
         if not 0 <= self.center <= 1:

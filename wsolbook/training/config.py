@@ -98,11 +98,10 @@ class TrainConfig:
     def problems(self) -> list[str]:
         """Return one sentence for each value that cannot be."""
         found = _not_finite(dataclasses.asdict(self))
-        found += [
-            f"{name} must be at least {least}, got {getattr(self, name)}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) is not None and getattr(self, name) < least
-        ]
+        found += too_small(
+            self, epochs=1, steps=1, batch_size=1, micro_batch=0, workers=0, evaluate_every=0, log_every=1,
+            checkpoint_every=0, keep=1, images_every=0,
+        )  # fmt: skip
         if self.seed not in SEEDS:
             found.append(f"seed must be in 0 to {SEEDS[-1]}, got {self.seed}")
         if not 0 <= self.ema < 1:
@@ -129,10 +128,14 @@ class TrainConfig:
         return self.steps or self.epochs * steps_per_epoch(n, self.batch_size)
 
 
-_LEAST = {
-    "epochs": 1, "steps": 1, "batch_size": 1, "micro_batch": 0, "workers": 0,
-    "evaluate_every": 0, "log_every": 1, "checkpoint_every": 0, "keep": 1, "images_every": 0,
-}  # fmt: skip
+def too_small(options: object, **least: int) -> list[str]:
+    """Return one sentence for each option below the least value that it may have; None is no value."""
+    values = ((name, low, getattr(options, name)) for name, low in least.items())
+    return [
+        f"{name} must be at least {low}, got {value}"
+        for name, low, value in values
+        if value is not None and value < low
+    ]
 
 
 def _not_finite(value: Any, name: str = "") -> list[str]:
