@@ -16,6 +16,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from wsolbook.data.transforms import IGNORE
+
 # What is opened, whatever a file is called: nothing that needs another program to be read, as EPS does.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 Image.init()  # Pillow knows half of them only after this
@@ -80,17 +82,24 @@ def full_size(image: Image.Image) -> tuple[int, int]:
     return width, height
 
 
-def read_mask(path: str | Path) -> UInt8[Tensor, "h w"]:
+def read_mask(path: str | Path, classes: int | None = None) -> UInt8[Tensor, "h w"]:
     """Read a mask as the numbers it stores, palette or gray, without turning them into colors.
+
+    Args:
+        path: the file.
+        classes: where given, it may hold 0, background, to this number, and 255, ignore.
 
     Raises:
         OSError: when the file is missing, not an image, damaged or truncated; naming it.
-        ValueError: when it is stored in color: its class numbers are lost.
+        ValueError: when it is stored in color, so that its class numbers are lost, or holds other numbers.
     """
     with _opened(path) as image:
         if image.mode not in ("P", "L", "1"):
             raise _Unusable(f"a mask must be a palette or 8-bit gray image, not {image.mode}")
-        return torch.from_numpy(np.array(image, dtype=np.uint8))
+        mask = torch.from_numpy(np.array(image, dtype=np.uint8))
+    if classes is not None and bool(((mask > classes) & (mask < IGNORE)).any()):
+        raise ValueError(f"{path}: holds values other than 0 to {classes} and {IGNORE}")
+    return mask
 
 
 def read_levels(path: str | Path) -> Float[Tensor, "h w"]:

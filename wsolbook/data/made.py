@@ -48,11 +48,9 @@ def read_labels(path: Path, classes: int, size: tuple[int, int]) -> UInt8[Tensor
         OSError: when it cannot be read.
         ValueError: when it is of another size or holds other numbers; naming it.
     """
-    labels = read_mask(path)
+    labels = read_mask(path, classes)
     if labels.shape != size:
         raise ValueError(f"{path}: its size is {tuple(labels.shape)}, that of the picture {size}")
-    if bool(((labels > classes) & (labels < 255)).any()):
-        raise ValueError(f"{path}: holds values other than 0 to {classes} and 255")
     return labels
 
 
