@@ -16,6 +16,7 @@ from torch import Tensor
 from wsolbook.data.formats import read_keyed, read_lines, read_table
 from wsolbook.data.images import read_gray
 from wsolbook.data.pictures import Loading, Pictures, require_folder
+from wsolbook.data.transforms import IGNORE
 
 Box = tuple[int, int, int, int]
 MOST_CLASSES = 100_000  # a label beyond is a typing error
@@ -146,7 +147,7 @@ class WSOLEvaluation(Pictures):
         joined = torch.stack(objects).any(0)
         mask = joined.to(torch.uint8) * (self.metadata.labels[name] + 1)
         if name in self.metadata.ignore:
-            mask[self._marked(self.metadata.ignore[name]) & ~joined] = 255
+            mask[self._marked(self.metadata.ignore[name]) & ~joined] = IGNORE
         return mask
 
     def _marked(self, path: str) -> Bool[Tensor, "h w"]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Num, UInt8
 from torch import Tensor
 
+from wsolbook.data.transforms import IGNORE
 from wsolbook.evaluation.frame import frame_maps
 from wsolbook.types import Batch, Samples
 
@@ -62,7 +63,7 @@ class Truth:
             raise ValueError("the data set has no masks to evaluate with")
         if label is None:
             return self.mask
-        return torch.where(self.mask == 255, 255, self.mask == label + 1).to(torch.uint8)
+        return torch.where(self.mask == IGNORE, IGNORE, self.mask == label + 1).to(torch.uint8)
 
     def require_parts(self) -> Bool[Tensor, "p h w"]:
         """Return where each part is.

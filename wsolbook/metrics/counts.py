@@ -18,7 +18,6 @@ from torch import Tensor
 from wsolbook.maps import require_finite
 
 C = TypeVar("C", bound="Counts")
-IGNORE = 255  # in a ground-truth mask: a pixel that does not count
 
 
 class Counts:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from wsolbook.metrics.counts import IGNORE, Counts
+from wsolbook.data.transforms import IGNORE
+from wsolbook.metrics.counts import Counts
 from wsolbook.metrics.pixels import PixelAP
 
 PARTS = ("head", "body", "limbs")

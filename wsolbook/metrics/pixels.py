@@ -11,8 +11,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from wsolbook.compiled import compiled
+from wsolbook.data.transforms import IGNORE
 from wsolbook.metrics.boxes import grid
-from wsolbook.metrics.counts import IGNORE, Counts, mask_bytes, require_thresholds, require_unit_range
+from wsolbook.metrics.counts import Counts, mask_bytes, require_thresholds, require_unit_range
 
 
 @dataclass(frozen=True)

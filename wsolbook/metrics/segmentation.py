@@ -13,7 +13,8 @@ from jaxtyping import Float, Int, Integer, UInt8
 from torch import Tensor
 
 from wsolbook.compiled import compiled
-from wsolbook.metrics.counts import IGNORE, Counts, mask_bytes, require_unit_range
+from wsolbook.data.transforms import IGNORE
+from wsolbook.metrics.counts import Counts, mask_bytes, require_unit_range
 
 SWEEP = tuple(i / 100 for i in range(60))
 
