@@ -159,9 +159,9 @@ def tapped(
     return found
 
 
-def cam_convolution(inputs: int, outputs: int = 1024, groups: int = 2, bias: float = 0.0) -> nn.Conv2d:
-    """Return the 3x3 convolution that Zhou et al. put before the pooling, initialized as they did."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups)
+def cam_convolution(inputs: int, outputs: int = 1024, bias: float = 0.0) -> nn.Conv2d:
+    """Return the 3x3 convolution in two groups that Zhou et al. put before the pooling, as they began it."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, groups=2)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.constant_(layer.get_parameter("bias"), bias)
     return layer

@@ -183,9 +183,9 @@ class Seen:
     classes: list[int]
     raw: dict[str, tuple[str, Grid, Tensor]]
 
-    def top(self, names: Sequence[str], count: int = 5) -> list[tuple[str, float]]:
-        """Return names and probabilities of the best classes."""
-        values, classes = self.scores.topk(min(count, len(self.scores)))
+    def top(self, names: Sequence[str]) -> list[tuple[str, float]]:
+        """Return names and probabilities of the best five classes."""
+        values, classes = self.scores.topk(min(5, len(self.scores)))
         return [(names[c], v) for v, c in zip(values.tolist(), classes.tolist(), strict=True)]
 
     def explanations(self, photo: Photo) -> list[Explanation]:

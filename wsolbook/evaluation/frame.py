@@ -29,22 +29,19 @@ def frame_maps(maps: Float[Tensor, "n h w"], size: int | tuple[int, int] = SIZE)
     return normalize(resize(maps, size, "bicubic").masked_fill(flat, 0))
 
 
-def frame_boxes(
-    boxes: Num[Tensor, "k 4"], image_size: tuple[int, int], size: int = SIZE
-) -> Int[Tensor, "k 4"]:
+def frame_boxes(boxes: Num[Tensor, "k 4"], image_size: tuple[int, int]) -> Int[Tensor, "k 4"]:
     """Bring boxes of a picture into the frame.
 
     Args:
         boxes: inclusive corners in pixels of the picture.
         image_size: its height and width.
-        size: side of the frame.
 
     Returns:
-        Corners scaled by size / width and size / height and truncated, as published numbers have them.
+        Corners scaled by 224 / width and 224 / height and truncated, as published numbers have them.
     """
     require_boxes(boxes)
     height, width = image_size
-    return warp_boxes(boxes, (width, height), (size, size))
+    return warp_boxes(boxes, (width, height), (SIZE, SIZE))
 
 
 def frame_masks(masks: UInt8[Tensor, "n h w"], size: int | tuple[int, int] = SIZE) -> UInt8[Tensor, "n H W"]:

@@ -14,23 +14,23 @@ from wsolbook.data.transforms import from_network
 from wsolbook.data.voc import palette
 from wsolbook.types import Samples
 
-CAPTION = 14
+CAPTION = 14  # pixels below each picture
+COLUMNS = 6
 
 
-def contact_sheet(data: Samples, index: Sequence[int], columns: int = 6) -> Image.Image:
+def contact_sheet(data: Samples, index: Sequence[int]) -> Image.Image:
     """Draw the evaluation view of samples in rows, each with number and class names below.
 
     Args:
         data: any data set; boxes and masks are drawn where it has them. Ignored pixels are white.
         index: which samples.
-        columns: pictures in a row.
     """
     cells = [_cell(data, i) for i in index]
     size = (max(c.shape[1] for c in cells), max(c.shape[2] for c in cells))
     canvas = [torch.full((3, *size), 255, dtype=torch.uint8) for _ in cells]
     for paper, cell in zip(canvas, cells, strict=True):
         paper[:, : cell.shape[1], : cell.shape[2]] = cell
-    sheet = make_grid(torch.stack(canvas), nrow=columns, padding=4, pad_value=255)
+    sheet = make_grid(torch.stack(canvas), nrow=COLUMNS, padding=4, pad_value=255)
     return Image.fromarray(sheet.permute(1, 2, 0).numpy())
 
 

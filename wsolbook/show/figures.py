@@ -81,21 +81,12 @@ def etching(gradients: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
     return (0.5 + (signed - signed.mean()) / scale).clamp(0, 1).permute(1, 2, 0).numpy()
 
 
-def draw_box(
-    axes: Axes, box: Num[Tensor, "4"] | Sequence[float], color: str, label: str | None = None
-) -> None:
+def draw_box(axes: Axes, box: Num[Tensor, "4"] | Sequence[float], color: str) -> None:
     """Draw a box, given by its inclusive pixel corners `(x0, y0, x1, y1)`, on a picture."""
     x0, y0, x1, y1 = (float(v) for v in box)
-    axes.add_patch(
-        plt.Rectangle(
-            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=3.5, ec="white", alpha=0.8
-        )
-    )
-    axes.add_patch(
-        plt.Rectangle(
-            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, lw=1.8, ec=color, label=label
-        )
-    )
+    corner, width, height = (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1
+    axes.add_patch(plt.Rectangle(corner, width, height, fill=False, lw=3.5, ec="white", alpha=0.8))
+    axes.add_patch(plt.Rectangle(corner, width, height, fill=False, lw=1.8, ec=color))
 
 
 def show_images(
