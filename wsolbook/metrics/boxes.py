@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Num, Real, UInt8
 from torch import Tensor
+from torchvision import ops
 
 from wsolbook.metrics import contours as search
 from wsolbook.metrics.counts import require_thresholds, require_unit_range
@@ -30,11 +31,8 @@ def box_iou(a: Real[Tensor, "n 4"], b: Real[Tensor, "k 4"]) -> Float[Tensor, "n 
     a, b = a.detach().cpu(), b.detach().cpu()
     require_boxes(a)
     require_boxes(b)
-    a, b = a.double()[:, None], b.double()[None]
-    overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2]) + 1).clamp(min=0)
-    shared = overlap.prod(-1)
-    areas = [(box[..., 2:] - box[..., :2] + 1).prod(-1) for box in (a, b)]
-    return shared / (areas[0] + areas[1] - shared)
+    far = torch.tensor([0, 0, 1, 1])  # edges lie one pixel beyond inclusive corners
+    return ops.box_iou(a.double() + far, b.double() + far)
 
 
 def require_boxes(boxes: Num[Tensor, "n 4"]) -> None:
