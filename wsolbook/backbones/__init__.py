@@ -99,16 +99,7 @@ def build(
         ValueError: on an unknown name or value, or when the weights do not fit; naming it.
         OSError: when the weights cannot be read or downloaded.
     """
-    settings = {
-        "backbone": backbone,
-        "classes": classes,
-        "head": head,
-        "output_stride": output_stride,
-        "loss": loss,
-        "dropout": dropout,
-        "padding": padding,
-        "dilation": dilation,
-    }
+    settings = {name: value for name, value in locals().items() if name != "weights"}
     return assemble(Classifier, settings, weights)
 
 
