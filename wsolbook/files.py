@@ -111,10 +111,15 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text in UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write plain values as indented JSON, atomically and with a final newline."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _flush(path: Path) -> None:

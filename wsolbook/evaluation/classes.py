@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsolbook.cam.classes import find_class
-from wsolbook.files import read_text
+from wsolbook.data.formats import read_lines
 
 
 def match_classes(
@@ -54,7 +54,7 @@ def read_pairs(texts: Sequence[str]) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     for text in texts:
-        lines = [text] if "=" in text else filter(str.strip, read_text(Path(text)).splitlines())
+        lines = [text] if "=" in text else read_lines(Path(text))
         for line in lines:
             name, equals, other = (part.strip() for part in line.partition("="))
             if not (name and equals and other):

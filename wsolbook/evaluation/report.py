@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from wsolbook.evaluation.bootstrap import Interval
 from wsolbook.evaluation.tasks import Curve
-from wsolbook.files import atomic, write_json
+from wsolbook.files import atomic, write_json, write_text
 from wsolbook.show.figures import INK
 
 
@@ -81,8 +81,7 @@ def write(folder: Path, report: Report, curves: Mapping[str, Curve]) -> list[Pat
     """
     files = [folder / "report.json", folder / "report.md"]
     write_json(files[0], asdict(report))
-    with atomic(files[1]) as temporary:
-        temporary.write_text(markdown(report), encoding="utf-8")
+    write_text(files[1], markdown(report))
     if curves:
         files.append(folder / "curve.png")
         with atomic(files[2]) as temporary:

@@ -18,7 +18,7 @@ from wsolbook.data.fetch import download
 from wsolbook.data.fetch.archives import extract
 from wsolbook.data.formats import read_mat
 from wsolbook.data.pictures import find_root, require_folder
-from wsolbook.files import atomic
+from wsolbook.files import atomic, write_text
 from wsolbook.profiles import progress
 
 
@@ -54,8 +54,7 @@ def trainaug(root: str | Path, sbd: str | Path) -> int:
                 shutil.copyfile(root / "SegmentationClass" / f"{name}.png", temporary)
             else:
                 save_mask(read_sbd(sbd / "cls" / f"{name}.mat"), temporary)
-    with atomic(lists / "trainaug.txt") as temporary:
-        temporary.write_text("\n".join(ids) + "\n", encoding="utf-8")
+    write_text(lists / "trainaug.txt", "\n".join(ids) + "\n")
     return len(ids)
 
 
@@ -122,8 +121,8 @@ def write_ilsvrc_lists(root: Path) -> None:
     val = sorted(p.stem for p in (pictures / "val").glob("*.JPEG"))
     lists = {"train_cls": train, "train_loc": [i for i in train if (boxes / f"{i}.xml").exists()], "val": val}
     for name, ids in lists.items():
-        with atomic(root / "ImageSets" / "CLS-LOC" / f"{name}.txt") as temporary:
-            temporary.write_text("".join(f"{i} {k}\n" for k, i in enumerate(ids, 1)), encoding="utf-8")
+        text = "".join(f"{i} {k}\n" for k, i in enumerate(ids, 1))
+        write_text(root / "ImageSets" / "CLS-LOC" / f"{name}.txt", text)
 
 
 def _unpack_classes(archive: Path, target: Path) -> None:
