@@ -1,17 +1,11 @@
 """Miniature trees in the official layouts, small enough to write for each test."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from trees import PART, picture, write, xml
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("real") and "WSOLBOOK_REAL" not in os.environ:
-        pytest.skip("WSOLBOOK_REAL is not set")
 
 
 @pytest.fixture
