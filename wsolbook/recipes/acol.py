@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.cam import BESIDE_CAM, CAM
 from wsolbook.recipes.on import OnCub, OnIlsvrc
 from wsolbook.recipes.recipe import Columns, Recipe, like
 from wsolbook.training.optim import Optim
@@ -77,8 +77,7 @@ ACOL: dict[str, Acol] = {
     "acol-critters": like(
         Acol,
         CAM["cam-critters"],
-        source="ours: CAM on the same pictures, results/cam-critters.json",
-        target={"head": 96.2, "body": 43.7, "background": 7.9},
+        **BESIDE_CAM,
         threshold=0.8,
         evaluate_every=0,
         columns={**PLAIN, **MAPS},

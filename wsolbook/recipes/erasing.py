@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from wsolbook.methods import erasing
-from wsolbook.recipes.cam import CAM
+from wsolbook.recipes.cam import BESIDE_CAM, CAM
 from wsolbook.recipes.on import OnCritters
 from wsolbook.recipes.recipe import Columns, Recipe, like
 from wsolbook.training.loop import Resume, train
@@ -96,8 +96,7 @@ ERASING: dict[str, Erasing] = {
     "erasing-critters": like(
         Erasing,
         CAM["cam-critters"],
-        source="ours: CAM on the same pictures, results/cam-critters.json",
-        target={"head": 96.2, "body": 43.7, "background": 7.9},
+        **BESIDE_CAM,
         data=OnCritters(n=1024, held_out=300),
         epochs=4,
         rounds=4,
