@@ -12,7 +12,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from wsolbook.commands.samples import WriteOptions, shard
-from wsolbook.data.sampling import load
+from wsolbook.data.sampling import evaluation_batches
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import file_names, write_maps
 from wsolbook.evaluation.sources import FromNetwork
@@ -80,15 +80,15 @@ def write(
     names = file_names(data)
     todo = [i for i in range(part, len(data), parts) if not (options.out / f"{names[i]}.npz").is_file()]
     size = options.at_once(options.batch_size, "warp" if options.size else "original")
-    keys = [(None, tuple(todo[i : i + size])) for i in range(0, len(todo), size)]
 
     def save(place: int, said: Prediction) -> None:
         write_maps(options.out, names[place], said.values, said.classes, options.dtype)
 
+    batches = evaluation_batches(data, size, index=todo, workers=options.workers, device=source.device)
     saving: Iterator[None] = iter(())  # the batch before, while the network looks at the next
     bar = tqdm(total=len(todo), desc="maps", unit=" pictures", disable=None)
     with bar, ThreadPoolExecutor() as pool:
-        for batch in load(data, keys, options.workers, device=source.device):
+        for batch in batches:
             found = within_memory(source, batch)
             list(saving)
             saving = pool.map(save, batch.index.tolist(), found)

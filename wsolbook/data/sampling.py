@@ -98,17 +98,18 @@ def evaluation_batches(
     data: Samples,
     batch_size: int,
     *,
+    index: Sequence[int] | None = None,
     rank: int = 0,
     world: int = 1,
     workers: int | None = None,
     device: torch.device = CPU,
 ) -> Iterator[Batch]:
-    """Yield the evaluation view in order; over all processes every sample comes exactly once.
+    """Yield the evaluation view of the samples `index`, by default all, in order.
 
-    The shares `rank`, `rank + world`, ... are not padded to equal length, so counts added up over the
-    processes do not depend on their number.
+    Over all processes every sample comes exactly once: the shares `rank`, `rank + world`, ... are not padded
+    to equal length, so counts added up over the processes do not depend on their number.
     """
-    mine = range(rank, len(data), world)
+    mine = (range(len(data)) if index is None else index)[rank::world]
     keys = [(None, tuple(mine[i : i + batch_size])) for i in range(0, len(mine), batch_size)]
     yield from load(data, keys, workers, device=device)
 

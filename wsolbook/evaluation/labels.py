@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from wsolbook.data.sampling import CPU, load
+from wsolbook.data.sampling import CPU, evaluation_batches
 from wsolbook.data.transforms import to_bytes
 from wsolbook.doubts import answered
 from wsolbook.evaluation.picture import Prediction
@@ -143,9 +143,10 @@ def write_label_maps(
         ValueError: when the maps of a picture cannot be labels.
     """
     todo = [i for i in range(share[0], len(data), share[1]) if not files[i].is_file()]
-    keys = [(None, tuple(todo[i : i + batch_size])) for i in range(0, len(todo), batch_size)]
+    device = getattr(source, "device", CPU)
+    batches = evaluation_batches(data, batch_size, index=todo, workers=workers, device=device)
     with tqdm(total=len(todo), desc="labels", unit=" pictures", disable=None) as bar:
-        for batch in load(data, keys, workers, device=getattr(source, "device", CPU)):
+        for batch in batches:
             seen = replace(batch, masks=None, boxes=None)  # labels are made without the truth
             for place, said in zip(batch.index.tolist(), within_memory(source, seen), strict=True):
                 write_labels(files[place], said.values[0].to(torch.uint8))
