@@ -14,8 +14,10 @@ from pathlib import Path
 from browser_check import Browser, find_chromium, launch
 from chapters import book_pages
 from lint_pages import PAGES
+from page_numbers import numbered
 
 NAME = "wsolbook.pdf"
+ENTRY = "entry/"  # how places begin that the contents lead to
 OFFER = '<p class="wb-offer">The whole book on paper: <a href="../{name}">one PDF</a>, {size} MB.</p>'
 PLACE = '<section id="which-way-to-go">'  # on the first page; the offer stands before it
 SHEET = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": True, "printBackground": True}
@@ -25,8 +27,10 @@ STYLE = """
 body > article, body > nav { break-before: page; max-width: none; padding: 0; }
 body > article:first-of-type { break-before: auto; }
 nav ul { list-style: none; padding-left: 0; } nav ul ul { padding-left: 1.5em; font-size: .92em; }
+nav li > a { display: block; padding-right: 3em; border-bottom: 1px dotted #999; }
 nav li > a { color: #000; text-decoration: none; }
 nav > ul > li { margin-top: .5em; font-weight: 600; } nav > ul > li > ul { font-weight: 400; }
+nav .title { font: 600 22pt var(--pst-font-family-heading); }
 a.headerlink { display: none; }
 :is(h1, h2) { white-space: pre-wrap; } /* or bookmarks lose the spaces where lines break */
 """
@@ -69,9 +73,9 @@ BIND = """
   for (const article of articles) {
     const page = article.dataset.page, title = article.querySelector("h1");
     if (!title) continue;
-    const item = entry(title, name(page, "title")), inner = document.createElement("ul");
+    const item = entry(title, `entry/${page}`), inner = document.createElement("ul");
     for (const [i, section] of [...article.querySelectorAll("h2")].entries())
-      inner.append(entry(section, name(page, i)));
+      inner.append(entry(section, `entry/${page}/${i}`));
     item.append(inner);
     list.append(item);
   }
@@ -111,7 +115,7 @@ def article(page: Path) -> str:
 
 
 async def print_page(program: str, page: Path) -> bytes:
-    """Return a page as PDF, light, with bookmarks."""
+    """Return a page as PDF, light, with bookmarks, and with page numbers in its contents."""
     async with launch(program) as browser:
         browser.patience = 1200  # seconds; hundreds of pages at once
         await browser.call("Emulation.setEmulatedMedia", media="print", features=[])
@@ -120,7 +124,7 @@ async def print_page(program: str, page: Path) -> bytes:
         bound = await browser.call("Runtime.evaluate", expression=BIND, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in bound:
             raise OSError(f"the pages could not be joined: {bound['exceptionDetails']}")
-        return await paper(browser)
+        return numbered(await paper(browser), ENTRY)
 
 
 async def paper(browser: Browser) -> bytes:

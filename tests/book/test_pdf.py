@@ -3,6 +3,7 @@
 import asyncio
 import io
 
+import pypdf
 import pytest
 from browser_check import find_chromium
 from chapters import ROOT
@@ -65,7 +66,6 @@ def test_the_first_page_offers_it_once_and_says_how_large_it_is(tmp_path):
 
 @needs_chromium
 def test_everything_is_on_paper(tmp_path):
-    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
     joined = tmp_path / "book" / "whole.html"
     joined.write_text(whole(tmp_path, book(tmp_path)), encoding="utf-8")
     reader = pypdf.PdfReader(io.BytesIO(asyncio.run(print_page(find_chromium(), joined))))
@@ -73,6 +73,7 @@ def test_everything_is_on_paper(tmp_path):
     assert len(pages) == 3
     assert "Contents First and so on" in pages[1]
     assert "Below" in pages[1]
+    assert pages[1].endswith("1 3 3"), "the pages of both titles and of the section"
     assert [name for name in COLUMNS if name not in pages[2].replace(" ", "")] == []
     assert "x" * 86 in pages[2].replace(" ", "")
     assert "the hint" in pages[2]
