@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 from torch.overrides import TorchFunctionMode
 
+from wsolbook.maps import size_of
+
 Pair = tuple[float, float]
 
 
@@ -53,7 +55,7 @@ def grid_of(model: nn.Module, layer: str, images: Float[Tensor, "n c h w"], cell
         The exact centers for a convolutional layer. A tiling where they cannot be told, as in networks that
         shrink their maps by indexing.
     """
-    size = (images.shape[-2], images.shape[-1])
+    size = size_of(images)
     if layer == "input":
         return tiling(size, cells)
     seen: list[Tensor] = []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -76,6 +76,11 @@ def resize(
     )
 
 
+def size_of(pictures: Shaped[Tensor, "*n h w"]) -> tuple[int, int]:
+    """Return height and width of pictures, maps or masks."""
+    return pictures.shape[-2], pictures.shape[-1]
+
+
 def of_classes(
     maps: Float[Tensor, "n c h w"], classes: Int[Tensor, "n"] | Int[Tensor, "n k"]
 ) -> Float[Tensor, "n h w"] | Float[Tensor, "n k h w"]:
@@ -99,7 +104,7 @@ def multi_scale(
         scales: factors of the image side.
         mirror: also see each size mirrored; its map is mirrored back.
     """
-    size = (images.shape[-2], images.shape[-1])
+    size = size_of(images)
     views = []
     for scale in scales:
         seen = images if scale == 1 else resize(images, (round(size[0] * scale), round(size[1] * scale)))

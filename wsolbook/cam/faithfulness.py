@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from wsolbook.cam.network import eager, evaluating, forward, unwrap
-from wsolbook.maps import require_finite, resize
+from wsolbook.maps import require_finite, resize, size_of
 from wsolbook.types import Maps
 
 Images = Float[Tensor, "n c h w"]
@@ -87,7 +87,7 @@ def _resized(maps: Maps, images: Tensor) -> Tensor:
             f"maps of shape {tuple(maps.values.shape)} do not belong to images of shape {tuple(images.shape)}"
         )
     require_finite(maps.values, maps.values, maps.layer)
-    return resize(maps.values, (images.shape[-2], images.shape[-1]))
+    return resize(maps.values, size_of(images))
 
 
 def _probability(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from wsolbook.backbones.classifier import Classifier
 from wsolbook.backbones.pretrained import Pretrained
 from wsolbook.cam.classes import Classes, best, choose, find_class
 from wsolbook.data.photos import Photo, box_on_photo
+from wsolbook.maps import size_of
 from wsolbook.metrics.boxes import box_above
 from wsolbook.types import Localizer, Maps
 
@@ -158,7 +159,7 @@ class Explainer:
         return torch.cat([choose(each, logits) for each in self._wanted], 1)
 
     def _grid(self, maps: Maps, views: Tensor) -> Grid:
-        cells = (maps.values.shape[-2], maps.values.shape[-1])
+        cells = size_of(maps.values)
         if (maps.layer, cells) not in self._grids:
             side = views.shape[-1]
             self._grids[maps.layer, cells] = (

@@ -16,7 +16,7 @@ from wsolbook.data.transforms import to_bytes
 from wsolbook.doubts import answered
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.sources import FromNetwork, Source, device_of
-from wsolbook.maps import resize
+from wsolbook.maps import resize, size_of
 from wsolbook.memory import within_memory
 from wsolbook.methods.affinity import AffinityNet
 from wsolbook.refine.crf import Constants
@@ -113,7 +113,7 @@ class Segmented:
         seen = _large_enough(replace(batch, masks=None, boxes=None))
         images = seen.to(self.device).images
         labels = self.model.segment(images, self.scales, self.flip, self.crf).cpu().float()
-        size = (batch.pictures.shape[-2], batch.pictures.shape[-1])
+        size = size_of(batch.pictures)
         return [
             Prediction(each[None], origin=f"the network, picture {index}")
             for each, index in zip(resize(labels, size, "nearest"), batch.index.tolist(), strict=True)

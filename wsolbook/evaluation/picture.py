@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wsolbook.data.transforms import IGNORE
 from wsolbook.evaluation.frame import frame_maps
+from wsolbook.maps import size_of
 from wsolbook.types import Batch, Samples
 
 
@@ -140,7 +141,7 @@ def truths(data: Samples, batch: Batch) -> Iterator[Truth]:
         elif boxes is not None and len(labels) == 1:
             box_classes = labels.expand(len(boxes))
         yield Truth(
-            (batch.pictures.shape[-2], batch.pictures.shape[-1]), labels, boxes, box_classes,
+            size_of(batch.pictures), labels, boxes, box_classes,
             batch.masks[place] if batch.masks is not None else None,
             withdrawn is not None and bool(withdrawn[index]),
             parts[index] if parts is not None else None,

@@ -16,7 +16,7 @@ from wsolbook.data.transforms import IGNORE, from_network
 from wsolbook.evaluation.picture import Prediction, Truth
 from wsolbook.evaluation.saved import find_file, read_maps
 from wsolbook.evaluation.tasks import LabelMaps
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import normalize, resize, size_of
 from wsolbook.metrics import ConfusionMatrix
 from wsolbook.refine.proxy import proxy, require_unit_saliency
 from wsolbook.refine.saliency import minimum_barrier
@@ -108,7 +108,7 @@ class Proxies(LabelMaps):
     def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, ConfusionMatrix]]:
         """Yield the confusion matrix of one picture."""
         mask = truth.mask_of()
-        size = (mask.shape[0], mask.shape[1])
+        size = size_of(mask)
         maps = normalize(resize(said.of(truth.labels), size), "max")
         found = proxy(maps, truth.labels + 1, self.saliency(truth.index, size), **self.rules)
         silent = found == IGNORE

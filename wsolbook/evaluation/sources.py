@@ -17,7 +17,7 @@ from wsolbook.cam.network import alone
 from wsolbook.doubts import answered
 from wsolbook.evaluation.picture import Prediction
 from wsolbook.evaluation.saved import find_file, read_maps
-from wsolbook.maps import multi_scale
+from wsolbook.maps import multi_scale, size_of
 from wsolbook.precision import Precision, computing
 from wsolbook.types import Batch, Localizer
 
@@ -168,7 +168,7 @@ class Center:
 
     def maps(self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n k"]) -> Float[Tensor, "n k h w"]:
         """Return the same Gaussian for every class."""
-        return center_gaussian((images.shape[-2], images.shape[-1])).float().expand(*classes.shape, -1, -1)
+        return center_gaussian(size_of(images)).float().expand(*classes.shape, -1, -1)
 
 
 def center_gaussian(size: int | tuple[int, int] = 224, width: float = 0.25) -> Float[Tensor, "h w"]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wsolbook.evaluation.frame import frame_boxes, frame_masks
 from wsolbook.evaluation.picture import Prediction, Truth
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import normalize, resize, size_of
 from wsolbook.metrics.accuracy import BoxAccuracy
 from wsolbook.metrics.boxes import Contours, box_above
 from wsolbook.metrics.classification import AveragePrecision, TopAccuracy
@@ -235,7 +235,7 @@ class Seeds(Task[SeedIoU]):
 
     def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, SeedIoU]]:
         metric, mask = self.empty(), truth.mask_of()
-        values = normalize(resize(said.of(truth.labels), (mask.shape[0], mask.shape[1])), "max")
+        values = normalize(resize(said.of(truth.labels), size_of(mask)), "max")
         metric.update(values, truth.labels + 1, mask)
         yield None, metric
 

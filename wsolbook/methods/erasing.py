@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d
 from wsolbook import backbones
 from wsolbook.backbones.classifier import Loss
 from wsolbook.cam.network import evaluating
-from wsolbook.maps import resize, stretch
+from wsolbook.maps import resize, size_of, stretch
 from wsolbook.types import Batch, Network
 
 
@@ -189,7 +189,7 @@ class Erasing(Network):
     ) -> list[Look]:
         """Return the looks of some pairs; `first` are the class maps of the first round, where known."""
         found: list[Look] = []
-        size = (images.shape[-2], images.shape[-1])
+        size = size_of(images)
         for i in range(rounds):
             every = self._class_maps(i, images) if i or first is None else first
             maps = stretch(resize(every[image, classes], size), "max")

@@ -28,7 +28,7 @@ from wsolbook.cam.grad_cam import channel_weights, grad_cam
 from wsolbook.cam.record import Differentiable, record
 from wsolbook.data.transforms import IGNORE
 from wsolbook.distributed import rank_and_world
-from wsolbook.maps import Normalization, resize, stretch
+from wsolbook.maps import Normalization, resize, size_of, stretch
 from wsolbook.types import Batch, Supervision
 
 FLAT = 1e-7  # a map that differs from flat by no more has nothing to say
@@ -230,7 +230,7 @@ class Gain(Classifier):
         What goes turns into 0, which in network input is the mean color of the data.
         """
         maps = seen.maps if self.settings["through_mask"] else seen.maps.detach()
-        size = (images.shape[-2], images.shape[-1])
+        size = size_of(images)
         attention = self._scaled(resize(maps, size), seen.counted)
         mask = soft_mask(attention, self.settings["center"], self.settings["slope"])
         erased = images[seen.image] * (1 - mask[:, None])
@@ -259,7 +259,7 @@ class Gain(Classifier):
         Pixels marked 255 are left out. 0 where no mask shows the class, which may have been cropped away.
         """
         assert batch.masks is not None
-        masks, cells = batch.masks[seen.image][:, None], (seen.maps.shape[-2], seen.maps.shape[-1])
+        masks, cells = batch.masks[seen.image][:, None], size_of(seen.maps)
         known = adaptive_avg_pool2d((masks != IGNORE).float(), cells)[:, 0]
         objects = adaptive_avg_pool2d((masks == 1 + seen.classes[:, None, None, None]).float(), cells)[:, 0]
         target = objects / torch.where(known > 0, known, 1)

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from wsolbook.backbones import Trunk, build_trunk, require_known, start
 from wsolbook.cam.network import evaluating
-from wsolbook.maps import normalize, of_classes, resize, stretch
+from wsolbook.maps import normalize, of_classes, resize, size_of, stretch
 from wsolbook.types import Batch, Network
 
 FUSIONS = ("max", "first", "second")
@@ -205,7 +205,7 @@ class Seenet(Network):
         The zones are those of each class alone: no map knows what else was asked for.
         """
         columns = classes[:, None] if classes.ndim == 1 else classes
-        size, side = (images.shape[-2], images.shape[-1]), self.settings["test_size"]
+        size, side = size_of(images), self.settings["test_size"]
         with evaluating(self), torch.no_grad():
             seen = images if side is None else resize(images, side, "bicubic")
             found = self._to_fuse(seen, columns)

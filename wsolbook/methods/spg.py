@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from wsolbook.backbones import Trunk, build_trunk, require_known, start, tapped
 from wsolbook.cam.network import evaluating
 from wsolbook.data.transforms import IGNORE
-from wsolbook.maps import of_classes, resize, stretch
+from wsolbook.maps import of_classes, resize, size_of, stretch
 from wsolbook.types import Batch, Network
 
 Variant = Literal["full", "plain", "no-cascade", "unshared", "no-c"]
@@ -210,7 +210,7 @@ class Spg(Network):
         self, images: Float[Tensor, "n 3 h w"], classes: Int[Tensor, "n"]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Return logits, and, as large as the images, attention, logits of the masks and what these learn."""
-        size = (images.shape[-2], images.shape[-1])
+        size = size_of(images)
         found = tapped(self.features, images, set(self.taps))
         a3 = self.a3(found[self.taps[2]])
         class_maps = self.a4(a3)
@@ -229,7 +229,7 @@ class Spg(Network):
     ) -> tuple[Float[Tensor, "n h w"], dict[str, UInt8[Tensor, "n h w"]]]:
         """Return the attention, and what each branch is to learn, of class maps and logits of the masks."""
         # First to the size of the image, then scaled or squashed: the other order gives other values.
-        attention = stretch(resize(class_maps, (masks["b2"].shape[-2], masks["b2"].shape[-1])))
+        attention = stretch(resize(class_maps, size_of(masks["b2"])))
         # A class map without contrast says nothing; resizing one would leave rounding errors to scale.
         flat = (class_maps.amax((-2, -1)) == class_maps.amin((-2, -1)))[:, None, None]
         taught = {"b2": self._taught(attention, "b2") | IGNORE * flat.to(torch.uint8)}

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wsolbook.maps import normalize, resize
+from wsolbook.maps import normalize, resize, size_of
 
 # Readable by the color-blind and in gray print: perceptually uniform, and Okabe and Ito's palette.
 HEAT = "inferno"
@@ -61,7 +61,7 @@ def overlay(
         strength: share of the color where the map is 1; the picture shows through where it is 0.
     """
     picture = image.detach().float().cpu()
-    size = (picture.shape[-2], picture.shape[-1])
+    size = size_of(picture)
     level = resize(normalize(heat[None].detach().float().cpu()), size)[0].clamp(0, 1)
     table = torch.from_numpy(mpl.colormaps[HEAT](range(256))[:, :3]).float()
     color = table[(level * 256).long().clamp(max=255)].movedim(-1, 0)

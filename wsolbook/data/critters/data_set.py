@@ -15,6 +15,7 @@ from wsolbook.data.critters.rendering import Scenes, render
 from wsolbook.data.critters.scenes import Scene, draw_scenes, known, world
 from wsolbook.data.made import read_labels
 from wsolbook.data.transforms import IGNORE
+from wsolbook.maps import size_of
 from wsolbook.types import Batch
 
 # The first counter of each split; 2**40 pictures fit between them.
@@ -131,8 +132,7 @@ class Critters:
         taught = torch.full_like(self.masks[places], IGNORE)
         for row, i in zip(taught, places.tolist(), strict=True):
             if i in shown and self.label_files:
-                size = (row.shape[0], row.shape[1])
-                row.copy_(read_labels(self.label_files[i], len(self.classes), size))
+                row.copy_(read_labels(self.label_files[i], len(self.classes), size_of(row)))
             elif i in shown:
                 row.copy_(self.masks[i])
         return taught
