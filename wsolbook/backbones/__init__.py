@@ -32,6 +32,7 @@ __all__ = [
     "build_trunk",
     "read_state",
     "require_known",
+    "require_least",
     "start",
     "tapped",
 ]
@@ -113,8 +114,7 @@ def assemble(kind: type[C], settings: dict[str, Any], weights: str | os.PathLike
     head, backbone = settings["head"], settings["backbone"]
     require_known("head", head, kind.heads)
     require_known("loss", settings["loss"], get_args(Loss))
-    if settings["classes"] < 1:
-        raise ValueError(f"classes must be at least 1, got {settings['classes']}")
+    require_least(1, classes=settings["classes"])
     if not 0 <= settings["dropout"] < 1:
         raise ValueError(f"dropout must be in [0, 1), got {settings['dropout']}")
     if head == "fc" and backbone != "vgg16":
@@ -170,3 +170,10 @@ def require_known(what: str, value: str, known: Collection[str]) -> None:
     """Raise a ValueError that lists what there is when `value` is not among it."""
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(known)}")
+
+
+def require_least(least: int, **values: int | float | None) -> None:
+    """Raise a ValueError that names the first of some values below `least`; None is no value."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")

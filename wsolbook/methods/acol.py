@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
-from wsolbook.backbones import Trunk, build_trunk, require_known, start
+from wsolbook.backbones import Trunk, build_trunk, require_known, require_least, start
 from wsolbook.cam.network import evaluating
 from wsolbook.maps import normalize, of_classes, stretch
 from wsolbook.types import Batch, Network
@@ -76,9 +76,7 @@ def build(
     require_known("class_layer", class_layer, ("xavier", "zero"))
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
-    for name, value in {"classes": classes, "width": 1 if width is None else width}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    require_least(1, classes=classes, width=width)
     trunk = build_trunk(backbone, output_stride=output_stride, dilation=dilation)
     model = Acol(trunk, settings)
     model.fresh = start(model, trunk, weights)

@@ -82,9 +82,7 @@ def build(
     backbones.require_known("share_of", share_of, ("pixels", "maximum"))
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
-    for name, value in {"rounds": rounds, "shown": 1 if shown is None else shown}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    backbones.require_least(1, rounds=rounds, shown=shown)
     plain = {
         key: value
         for key, value in settings.items()

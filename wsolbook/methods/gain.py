@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import adaptive_avg_pool2d
 
-from wsolbook.backbones import Classifier, assemble, require_known
+from wsolbook.backbones import Classifier, assemble, require_known, require_least
 from wsolbook.backbones.classifier import Loss, Pool
 from wsolbook.backbones.freeze import Statistics, keep_statistics
 from wsolbook.backbones.trunk import Trunk
@@ -142,10 +142,7 @@ def build(
     soft_mask(torch.zeros(1, 1), center, slope)  # refuses what is out of range
     if checkpoint and not through_network:
         raise ValueError("checkpoint repeats a pass with its parameters, which through_network=False forbids")
-    least = {"alpha": alpha, "masks": masks or 0, "pixel_weight": pixel_weight, "warmup": warmup}
-    for name, value in least.items():
-        if value < 0:
-            raise ValueError(f"{name} must be at least 0, got {value}")
+    require_least(0, alpha=alpha, masks=masks, pixel_weight=pixel_weight, warmup=warmup)
     return assemble(Gain, settings, weights)
 
 

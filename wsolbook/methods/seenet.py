@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from wsolbook.backbones import Trunk, build_trunk, require_known, start
+from wsolbook.backbones import Trunk, build_trunk, require_known, require_least, start
 from wsolbook.cam.network import evaluating
 from wsolbook.maps import normalize, of_classes, resize, size_of, stretch
 from wsolbook.types import Batch, Network
@@ -125,10 +125,7 @@ def build(
         raise ValueError(f"background must be in (0, 1], got {background}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    least = {"classes": classes, "convolutions": convolutions, "width": width, "test_size": test_size}
-    for name, number in least.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+    require_least(1, classes=classes, convolutions=convolutions, width=width, test_size=test_size)
     if fusion == "second" and not s_b:
         raise ValueError("fusion 'second' needs s_b")
     if shared and not (s_b and s_c):

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from wsolbook.backbones import Trunk, build_trunk, require_known, start, tapped
+from wsolbook.backbones import Trunk, build_trunk, require_known, require_least, start, tapped
 from wsolbook.cam.network import evaluating
 from wsolbook.data.transforms import IGNORE
 from wsolbook.maps import of_classes, resize, size_of, stretch
@@ -110,9 +110,8 @@ def build(
         ternary_mask(torch.zeros(1, 1, 1), low, high)  # refuses what is out of range
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    for name, value in {"classes": classes, "width": 2 if width is None else width // 2}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least {1 if name == 'classes' else 2}, got {settings[name]}")
+    require_least(1, classes=classes)
+    require_least(2, width=width)
     trunk = build_trunk(backbone, output_stride=output_stride, dilation=dilation)
     first, last = list(trunk.taps)[-2:]
     taps = TAPS.get(trunk.name, (first, last, last))
