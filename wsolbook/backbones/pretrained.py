@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from wsolbook import backbones
-from wsolbook.backbones.weights import imagenet_state, whole_network
+from wsolbook.backbones.weights import fill, imagenet_state, whole_network
 
 # Backbones that end in their own pooling and linear layer, at the stride of torchvision's network.
 WHOLE = {
@@ -128,11 +128,7 @@ def _torchvision(
     network = models.get_model(name, num_classes=classes)
     versioned = OrderedDict(state)
     versioned._metadata = {"": {"version": network._version}}  # type: ignore[attr-defined]  # MNASNet asks
-    try:
-        network.load_state_dict(versioned)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split("\n")[1:2]).strip()
-        raise ValueError(f"weights file {source} does not fit {name}: {reason}") from None
+    fill(network, versioned, source, name)
     return network
 
 

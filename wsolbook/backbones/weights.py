@@ -114,6 +114,25 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
         ) from None
 
 
+def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | os.PathLike[str], name: str) -> None:
+    """Give a network all its parameters.
+
+    Args:
+        network: changed in place.
+        state: parameters under the names of the network.
+        source: the file, for an error.
+        name: what to call the network there.
+
+    Raises:
+        ValueError: when they do not fit, with the first reason.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[1:2]).strip()
+        raise ValueError(f"weights file {source} does not fit {name}: {reason}") from None
+
+
 def start(network: nn.Module, trunk: Trunk, weights: str | os.PathLike[str] | None) -> frozenset[str]:
     """Begin with parameters from pre-training and return the names of those that stay as initialized.
 

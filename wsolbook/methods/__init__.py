@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from wsolbook.backbones import build, read_state
-from wsolbook.backbones.weights import whole_network, write_state
+from wsolbook.backbones.weights import fill, whole_network, write_state
 from wsolbook.data.transforms import MEAN, STD
 from wsolbook.files import decoding
 from wsolbook.methods import acol, affinity, erasing, gain, seenet, spg
@@ -110,7 +110,7 @@ def rebuild(path: str | os.PathLike[str], state: Mapping[str, Tensor], header: M
     """
     method, settings = _described(path, header)
     model = _build(method, settings, f"weights file {path}")
-    _fill(model, state, path)
+    fill(model, state, path, type(model).__name__)
     with decoding(path, "network file", REMEDY):
         model.names = tuple(map(str, json.loads(header["names"])))
     return model
@@ -142,7 +142,7 @@ def start(method: str, weights: str | os.PathLike[str] | None, **settings: Any) 
                 ]
             )
             if not changed:
-                _fill(model, state, weights)
+                fill(model, state, weights, type(model).__name__)
                 return model
             if kind != "cam":
                 raise ValueError(f"weights file {weights} holds another network: {'; '.join(changed)}")
@@ -170,11 +170,3 @@ def _build(method: str, settings: Mapping[str, Any], owner: str) -> Network:
         return METHODS[method](**settings)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{owner} has settings that {method} does not take ({error})") from None
-
-
-def _fill(model: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    try:
-        model.load_state_dict(dict(state))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split("\n")[1:2]).strip()
-        raise ValueError(f"weights file {path} does not fit {type(model).__name__}: {reason}") from None
