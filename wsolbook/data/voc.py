@@ -7,6 +7,7 @@ from typing import Literal, Unpack
 
 import torch
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
 
 from wsolbook.data.formats import Annotated, read_lines, read_voc
@@ -133,6 +134,13 @@ def palette() -> UInt8[Tensor, "256 3"]:
     for bit in range(8):
         colors |= ((values >> (3 * bit + channels)) & 1) << (7 - bit)
     return colors.to(torch.uint8)
+
+
+def colored(mask: UInt8[Tensor, "h w"]) -> Image.Image:
+    """Return a mask as a picture whose palette has the colors of VOC; the numbers stay as they are."""
+    image = Image.fromarray(mask.cpu().contiguous().numpy())
+    image.putpalette(palette().flatten().tolist())
+    return image
 
 
 def _list_file(folder: Path, split: str | Path) -> Path:

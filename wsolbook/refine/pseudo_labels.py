@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from wsolbook.data.transforms import IGNORE
-from wsolbook.data.voc import palette
+from wsolbook.data.voc import colored
 from wsolbook.files import atomic
 from wsolbook.maps import normalize, resize
 from wsolbook.refine.crf import Constants, dense_crf
@@ -192,7 +191,5 @@ def write_labels(path: str | os.PathLike[str], labels: UInt8[Tensor, "h w"]) -> 
     Raises:
         OSError: when it cannot be written.
     """
-    image = Image.fromarray(labels.cpu().contiguous().numpy())
-    image.putpalette(palette().flatten().tolist())
     with atomic(path) as temporary:
-        image.save(temporary, optimize=False)
+        colored(labels).save(temporary, optimize=False)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from wsolbook.data import voc
@@ -53,7 +52,7 @@ def trainaug(root: str | Path, sbd: str | Path) -> int:
             if name in official:
                 shutil.copyfile(root / "SegmentationClass" / f"{name}.png", temporary)
             else:
-                save_mask(read_sbd(sbd / "cls" / f"{name}.mat"), temporary)
+                voc.colored(read_sbd(sbd / "cls" / f"{name}.mat")).save(temporary)
     write_text(lists / "trainaug.txt", "\n".join(ids) + "\n")
     return len(ids)
 
@@ -71,13 +70,6 @@ def read_sbd(path: Path) -> UInt8[Tensor, "h w"]:
     if mask.ndim != 2 or mask.max(initial=0) > len(voc.CLASSES):
         raise OSError(f"{path}: GTcls.Segmentation is not a mask of values 0 to {len(voc.CLASSES)}")
     return torch.from_numpy(mask)
-
-
-def save_mask(mask: UInt8[Tensor, "h w"], path: Path) -> None:
-    """Write a mask as a palette PNG in the colors of VOC."""
-    image = Image.fromarray(mask.numpy())
-    image.putpalette(voc.palette().flatten().tolist())
-    image.save(path)
 
 
 def unpack_ilsvrc(archives: str | Path, target: str | Path) -> None:
