@@ -124,7 +124,7 @@ def test_parts_are_covered_as_by_the_function_on_all_maps_at_once():
         raw = model.maps(batch.images, batch.labels.argmax(1, keepdim=True))[:, 0]
     maps = normalize(resize(raw, 32))
     expected = part_coverage(maps, pictures.parts, best_threshold(maps, pictures.masks))
-    found = data.evaluate(model)
+    found = scores(data.each(model))
     for part, share in expected.items():
         assert found[part] == pytest.approx(100 * share, abs=1e-9)
 

@@ -69,27 +69,6 @@ class Barriers:
         return minimum_barrier(from_network(self.data.batch([index]).images[0]).clamp(0, 1))
 
 
-class Figure:
-    """The true figure as 1 and the ground as 0, what a saliency can reach at best: an upper bound.
-
-    Not for a comparison of methods: it decides figure and ground without them (see `refine.proxy`).
-    """
-
-    def __init__(self, data: Samples) -> None:
-        self.data = data
-
-    def __call__(self, index: int, size: tuple[int, int]) -> Float[Tensor, "h w"]:
-        """Return the figure of a picture.
-
-        Raises:
-            ValueError: when the data set has no masks.
-        """
-        masks = self.data.batch([index]).masks
-        if masks is None:
-            raise ValueError("the data set has no masks, so no true figure")
-        return ((masks[0] > 0) & (masks[0] != IGNORE)).float()
-
-
 class Proxies(LabelMaps):
     """Mean IoU of proxy ground truth; pixels of which it says nothing do not count.
 

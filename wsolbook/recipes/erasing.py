@@ -81,9 +81,6 @@ def learning(model: erasing.Erasing, i: int) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-PAPER = "Wei et al., CVPR 2017"
-
-
 def after(*rounds: int) -> Columns:
     """Return what the maps of the first so many rounds are worth, of the same training."""
     return {f"{n} round{'s' * (n > 1)}": {"shown": n} for n in rounds}

@@ -84,10 +84,6 @@ class On(ABC):
         data = self.testing()
         return count(model, data, [*self.tasks(), *self.proxies(data)], workers)
 
-    def evaluate(self, model: Localizer, workers: int | None = None) -> dict[str, float]:
-        """Measure a network on the test pictures, in percent."""
-        return scores(self.each(model, workers))
-
     def center(self) -> list[Tally[Any]]:
         """Count the map that guesses the center of every picture."""
         return [tally for tally in self.each(Center(len(self.classes))) if not tally.task.logits]
