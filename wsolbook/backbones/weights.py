@@ -117,14 +117,8 @@ def imagenet_state(name: str) -> dict[str, Tensor]:
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | os.PathLike[str], name: str) -> None:
     """Give a network all its parameters.
 
-    Args:
-        network: changed in place.
-        state: parameters under the names of the network.
-        source: the file, for an error.
-        name: what to call the network there.
-
     Raises:
-        ValueError: when they do not fit, with the first reason.
+        ValueError: when they do not fit, with the first reason; calling the file `source` and it `name`.
     """
     try:
         network.load_state_dict(state)

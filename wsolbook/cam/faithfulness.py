@@ -17,7 +17,7 @@ Images = Float[Tensor, "n c h w"]
 
 def deletion(
     model: nn.Module, images: Images, maps: Maps, steps: int = 50, fill: float = 0.0
-) -> Float[Tensor, "n k steps"]:
+) -> Float[Tensor, "n k points"]:
     """Erase pixels in the order of the map, record the probability of its class (Petsiuk et al. 2018).
 
     Args:
@@ -38,7 +38,7 @@ def deletion(
 
 def insertion(
     model: nn.Module, images: Images, maps: Maps, steps: int = 50, start: Images | None = None
-) -> Float[Tensor, "n k steps"]:
+) -> Float[Tensor, "n k points"]:
     """Bring pixels back in the order of the map, record the probability of its class (Petsiuk et al. 2018).
 
     Args:
@@ -58,7 +58,7 @@ def insertion(
     return _replaced(model, blurred, images, maps, steps)
 
 
-def area(curve: Float[Tensor, "*n steps"]) -> Float[Tensor, "*n"]:
+def area(curve: Float[Tensor, "*n points"]) -> Float[Tensor, "*n"]:
     """Return the area under curves over the unit interval, by the trapezoidal rule."""
     return torch.trapezoid(curve, dx=1 / (curve.shape[-1] - 1))
 
