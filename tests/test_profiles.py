@@ -69,7 +69,7 @@ def test_a_training_gets_device_seed_and_steps(monkeypatch):
     assert setup("full").config().device == "auto"
 
 
-def test_results_are_read_and_under_real_computed(monkeypatch, tmp_path):
+def test_results_are_read_and_under_real_computed(monkeypatch):
     assert setup().result("cam-critters") == results.load("cam-critters")
     monkeypatch.setenv("WSOLBOOK_STEPS", "2")
     monkeypatch.setattr(profiles, "best_device", lambda: torch.device("cpu"))

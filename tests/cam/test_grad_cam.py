@@ -218,7 +218,7 @@ def test_volumes():
     torch.testing.assert_close(cam(net, x, result.classes).values.relu(), 120 * result.values)
 
 
-def test_vision_transformer(network):
+def test_vision_transformer():
     from torchvision.models import VisionTransformer
 
     net = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=10).eval()

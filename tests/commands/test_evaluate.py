@@ -269,7 +269,7 @@ def test_guesses_of_a_network_are_boxed(critters, tmp_path, capsys, monkeypatch)
     assert "gt_known" in written["results"][0]["values"]
 
 
-def test_wrong_options_and_files(folders, tmp_path, capsys):
+def test_wrong_options_and_files(tmp_path, capsys):
     def message(*arguments):
         return evaluate(capsys, *arguments, code=1).err
 

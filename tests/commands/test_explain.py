@@ -106,7 +106,7 @@ def test_a_network_of_another_method_shows_its_own_maps(photo, tmp_path, monkeyp
     assert facts["grid"] == {"step": [8.0, 8.0], "start": [3.5, 3.5]}
 
 
-def test_maps_of_a_network_that_has_none(photo, squeezenet, tmp_path, capsys):
+def test_maps_of_a_network_that_has_none(photo, tmp_path, capsys):
     arguments = ["--model", "squeezenet1_0", "--method", "maps"]
     state = {k: torch.zeros_like(v) for k, v in models.squeezenet1_0().state_dict().items()}
     torch.save(state, tmp_path / "old.pth")

@@ -139,7 +139,7 @@ def test_resume_needs_a_folder(config):
         train(ToyNet(), ToySamples(), config, resume="auto")
 
 
-def test_an_evaluation_cut_off_is_made_up_for(config, tmp_path, monkeypatch):
+def test_an_evaluation_cut_off_is_made_up_for(config, tmp_path):
     """A run stopped at the end of an epoch, before its evaluation, evaluates when it goes on."""
     with pytest.raises(Stopped):
         train(ToyNet(), Stopping(4), config, evaluate=accuracy, run=tmp_path)
