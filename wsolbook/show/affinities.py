@@ -14,8 +14,7 @@ from torch import Tensor
 
 from wsolbook.maps import normalize, resize
 from wsolbook.refine.affinity import offsets
-from wsolbook.show.explorer import as_base64, data_url
-from wsolbook.show.widget import Figure, joined
+from wsolbook.show.widget import Figure, as_base64, data_url, joined
 
 MODULE = joined("common", "affinities")
 

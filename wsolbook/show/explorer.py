@@ -7,19 +7,15 @@ the rendered book, a page opened from disk and a notebook without a kernel show 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 import traitlets
 from jaxtyping import Bool, Float, Num, UInt8
-from PIL import Image
 from torch import Tensor
 
 from wsolbook.maps import Interpolation, normalize, resize
-from wsolbook.show.widget import Figure, joined
+from wsolbook.show.widget import Figure, as_base64, data_url, joined
 
 MODULE = joined("common", "explorer")
 GRID = 160  # longest side, in pixels, of the grid that a page stores and computes on
@@ -134,22 +130,6 @@ def explore(
     }
     right = -1 if against is None else list(stacks).index(against)
     return Explorer(content=content, threshold=threshold, against=right)
-
-
-def as_base64(values: UInt8[Tensor, "*n h w"]) -> str:
-    """Write bytes as a page stores them."""
-    return base64.b64encode(values.cpu().contiguous().numpy().tobytes()).decode()
-
-
-def data_url(picture: Float[Tensor, "3 h w"]) -> str:
-    """Encode a picture: small ones exactly, large ones as JPEG of at most 2 x GRID pixels."""
-    pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    image = Image.fromarray(np.ascontiguousarray(pixels.numpy()))
-    image.thumbnail((2 * GRID, 2 * GRID))
-    kind, options = ("png", {"optimize": True}) if max(image.size) <= 96 else ("jpeg", {"quality": 85})
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _to_grid(boxes: Boxes, size: tuple[int, int], grid: tuple[int, int]) -> list[list[int]]:

@@ -26,7 +26,7 @@ from wsolbook.data.critters.scenery import BACKGROUNDS, PALETTE, STRENGTHS
 from wsolbook.data.critters.scenes import Body, Critter, Scene, Thing, draw_scenes, known, world
 from wsolbook.data.critters.species import MAIN, SPECIES
 from wsolbook.show.portable import SHIPPED, portable
-from wsolbook.show.widget import Figure, joined
+from wsolbook.show.widget import Figure, as_base64, joined
 
 SIZE = 64  # side of the picture that the networks see
 
@@ -156,7 +156,7 @@ def laboratory(
         if files and shared and isinstance(network, str):
             files.append({"title": title, "name": network, "script": f"{shared}/{_shipped(network).stem}.js"})
         else:
-            files.append({"title": title, "file": base64.b64encode(_file(network)).decode()})
+            files.append({"title": title, "file": as_base64(_file(network))})
     content: dict[str, Any] = {
         "world": painting(),
         "networks": files,
@@ -171,7 +171,7 @@ def script(name: str) -> str:
     Raises:
         ValueError: on an unknown name.
     """
-    return f'(globalThis.wsolNetworks ??= {{}}).{name} = "{base64.b64encode(_file(name)).decode()}";\n'
+    return f'(globalThis.wsolNetworks ??= {{}}).{name} = "{as_base64(_file(name))}";\n'
 
 
 def plain(scene: Scene) -> dict[str, Any]:

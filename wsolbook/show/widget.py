@@ -6,12 +6,19 @@ opened from disk and a notebook without a kernel show the same figure.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
 
 try:
     from anywidget import AnyWidget
@@ -19,6 +26,7 @@ except ModuleNotFoundError as error:
     raise ImportError("interactive figures need anywidget: pip install 'wsolbook[book]'") from error
 
 ROOM = Path(__file__).parent
+LONGEST = 320  # side in pixels of the pictures in a page
 TWIN = """\
 <style>
 .bd-content div.cell_output .text_html:has(> .wsol-explorer) {{ background: none !important; padding: 0 }}
@@ -44,6 +52,23 @@ def twin(kind: str, state: Mapping[str, Any], module: str) -> str:
     text = json.dumps(state, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
     name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return TWIN.format(id=name, state=text, module=module)
+
+
+def as_base64(content: bytes | UInt8[Tensor, "*n h w"]) -> str:
+    """Write bytes as a page stores them."""
+    stored = content.cpu().contiguous().numpy().tobytes() if isinstance(content, Tensor) else content
+    return base64.b64encode(stored).decode()
+
+
+def data_url(picture: Float[Tensor, "3 h w"]) -> str:
+    """Encode a picture: small ones exactly, large ones as JPEG of at most `LONGEST` pixels."""
+    pixels = (picture.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(pixels.numpy()))
+    image.thumbnail((LONGEST, LONGEST))
+    kind, options = ("png", {"optimize": True}) if max(image.size) <= 96 else ("jpeg", {"quality": 85})
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return f"data:image/{kind};base64,{as_base64(file.getvalue())}"
 
 
 class Figure(AnyWidget):
