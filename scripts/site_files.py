@@ -19,6 +19,7 @@ from PIL import Image
 from publish import read_project, repository
 
 QUALITY = 90  # of figures, in percent
+GOALS = "Afterwards you will be able to"
 LENGTH = 160  # characters of a description that search engines show
 MISSING = """\
 <!doctype html>
@@ -45,16 +46,25 @@ def address() -> str:
 
 
 def description(soup: BeautifulSoup) -> str:
-    """Return the first paragraph of prose, if there is one below a heading, cut at a word."""
+    """Return what a chapter says that its reader will be able to do, or the first paragraph of prose, cut."""
     article = soup.select_one("article") or soup
+    for paragraph in article.select("section > p"):
+        if paragraph.get_text().startswith(GOALS) and (goals := paragraph.find_next_sibling("ul")):
+            text = goals.get_text().strip()
+            return cut(text[0].upper() + text[1:])
     for within in ("section section p", "p"):
         for paragraph in article.select(within):
-            text = re.sub(r"\s+", " ", paragraph.get_text()).strip()
+            text = paragraph.get_text().strip()
             prose = len(text) >= LENGTH / 2 and not text.endswith(":")
             if prose and not paragraph.select(".math") and not paragraph.find_parent("dd"):
-                cut = text[:LENGTH].rsplit(" ", 1)[0].rstrip(",;:")
-                return text if len(text) <= LENGTH else f"{cut} …"
+                return cut(text)
     return ""
+
+
+def cut(text: str) -> str:
+    """Return the beginning of a text, whole words on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else line[:LENGTH].rsplit(" ", 1)[0].rstrip(",;:") + " …"
 
 
 def describe(page: Path, folder: Path) -> bool:

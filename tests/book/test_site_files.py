@@ -14,6 +14,7 @@ from social_cards import card, picture, title
 from wsolbook.show.figures import use_style
 
 OPENING = "Somebody shows you a thousand photographs of birds, and under each stands one word, its name."
+GOALS = "<p>Afterwards you will be able to</p><ul><li><p>say why;</p></li>\n<li><p>build SeeNet.</p></li></ul>"
 
 
 def page(body, head=""):
@@ -31,13 +32,14 @@ def cards(path):
     [
         (f"<section><p>{'x ' * 60}</p><section><p>short</p><p>{OPENING}</p></section></section>", OPENING),
         (f"<p>{OPENING[:-1]}:</p>", ""),
+        (f"<section>{GOALS}<section><p>{OPENING}</p></section></section>", "Say why; build SeeNet."),
         (f"<p>{OPENING}</p>", OPENING),
         (f"<p>{OPENING} <span class=math>x</span></p>", ""),
         (f"<dl><dd><p>{OPENING}</p></dd></dl>", ""),
         (f"<p>{'long, ' * 60}</p>", "long, " * 26 + "…"),
     ],
 )  # fmt: skip
-def test_description_is_the_first_paragraph_of_prose(body, words):
+def test_description_is_what_a_reader_will_be_able_to_do_or_the_first_paragraph_of_prose(body, words):
     found = description(BeautifulSoup(page(body), "html.parser"))
     assert found == words.replace("long, …", "long …")
     assert len(found) <= LENGTH + 2
