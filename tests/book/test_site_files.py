@@ -14,7 +14,7 @@ from social_cards import card, picture, title
 from wsolbook.show.figures import use_style
 
 OPENING = "Somebody shows you a thousand photographs of birds, and under each stands one word, its name."
-GOALS = "<p>Afterwards you will be able to</p><ul><li><p>say why;</p></li>\n<li><p>build SeeNet.</p></li></ul>"
+GOALS = "<p>Afterwards you will be able to</p><ul><li>say why;</li>\n<li>build SeeNet.</li></ul>"
 
 
 def page(body, head=""):
