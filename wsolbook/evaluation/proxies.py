@@ -94,7 +94,3 @@ class Proxies(LabelMaps):
         metric = self.empty()
         metric.update(found.masked_fill(silent, 0).long(), mask.masked_fill(silent, IGNORE))
         yield None, metric
-
-    def values(self, metric: ConfusionMatrix) -> dict[str, float]:
-        """Return the mean IoU, and the shares of false positives and negatives."""
-        return {"proxy mIoU" if k == "mIoU" else k: v for k, v in super().values(metric).items()}

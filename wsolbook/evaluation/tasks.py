@@ -274,7 +274,7 @@ class LabelMaps(Task[ConfusionMatrix]):
 
     def values(self, metric: ConfusionMatrix) -> dict[str, float]:
         shares = metric.per_class()
-        named = {"mIoU": shares.iou, "mFP": shares.fp, "mFN": shares.fn}
+        named = {self.headline: shares.iou, "mFP": shares.fp, "mFN": shares.fn}
         return {name: float(100 * np.nanmean(share)) for name, share in named.items()}
 
     def class_values(
