@@ -112,15 +112,9 @@ class Explainer:
         self.trained, self.methods = trained, methods
         words = ["top1" if word == "auto" else word for word in classes]
         self._wanted = [word if best(word) else find_class(word, trained.names) for word in words]
-        self._options = {
-            method: {
-                **({"layer": layer} if layer else {}),
-                **({"reshape": "tokens"} if trained.name.startswith(("vit_", "swin_")) else {}),
-            }
-            if takes_layer(method)
-            else {}
-            for method in methods
-        }
+        transformer = trained.name.startswith(("vit_", "swin_"))
+        options = {"layer": layer or None, "reshape": "tokens" if transformer else None}
+        self._options = {method: options if takes_layer(method) else {} for method in methods}
         self._grids: dict[tuple[str, tuple[int, int]], Grid] = {}
 
     def __call__(self, views: Float[Tensor, "n 3 s s"]) -> list[Seen]:
