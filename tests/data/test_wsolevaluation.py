@@ -85,7 +85,7 @@ def test_what_cannot_be_a_list_is_named(split):
         read_metadata(split)
     write(split / "localization.txt", BOXES)
     write(split / "image_ids.txt", "b/2.jpg\nb/2.jpg")
-    with pytest.raises(ValueError, match=r"image_ids\.txt: names 1 images twice"):
+    with pytest.raises(ValueError, match=r"image_ids\.txt: names 1 pictures twice"):
         read_metadata(split)
 
 

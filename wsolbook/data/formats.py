@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
@@ -43,6 +43,14 @@ def read_lines(path: Path) -> list[str]:
     if "\0" in (text := read_text(path)):
         raise ValueError(f"{path}: not text, or damaged: it holds zeros")
     return [line for line in map(str.strip, text.splitlines()) if line]
+
+
+def require_distinct(ids: Sequence[str], path: Path) -> None:
+    """Raise a ValueError that names the list when it is empty or names a picture twice."""
+    if not ids:
+        raise ValueError(f"{path}: the list is empty")
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path}: names {len(ids) - len(set(ids))} pictures twice")
 
 
 def read_table(path: Path, *widths: int, separator: str | None = None) -> list[list[str]]:

@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from wsolbook.data.formats import Annotated, read_lines, read_voc
+from wsolbook.data.formats import Annotated, read_lines, read_voc, require_distinct
 from wsolbook.data.images import read_mask
 from wsolbook.data.pictures import Loading, Pictures, find_root, read_each, require_folder
 
@@ -119,10 +119,7 @@ def read_ids(path: Path) -> list[str]:
         ValueError: when the list is empty or names a picture twice.
     """
     ids = [Path(line.split()[0]).stem for line in read_lines(path)]
-    if not ids:
-        raise ValueError(f"{path}: the list is empty")
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"{path}: names {len(ids) - len(set(ids))} pictures twice")
+    require_distinct(ids, path)
     return ids
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-from wsolbook.data.formats import read_keyed, read_lines, read_table
+from wsolbook.data.formats import read_keyed, read_lines, read_table, require_distinct
 from wsolbook.data.images import read_gray
 from wsolbook.data.pictures import Loading, Pictures, require_folder
 from wsolbook.data.transforms import IGNORE
@@ -71,10 +71,7 @@ def read_metadata(folder: str | Path) -> Metadata:
             masks.setdefault(name, []).append(rest[0])
             if len(rest) == 2 and rest[1]:
                 ignore[name] = rest[1]
-    if not ids:
-        raise ValueError(f"{folder / 'image_ids.txt'}: the list is empty")
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"{folder / 'image_ids.txt'}: names {len(ids) - len(set(ids))} images twice")
+    require_distinct(ids, folder / "image_ids.txt")
     needed = [("label", labels), *(("localization", found) for found in (boxes, masks) if found)]
     for what, have in needed:
         if lacking := [name for name in ids if name not in have]:
