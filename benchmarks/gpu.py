@@ -203,7 +203,7 @@ def main(options: Options) -> None:
     rows = [training(b, p, options) for b in options.backbones for p in options.precisions]
     print(results.table(list(rows[0]), [list(row.values()) for row in rows]))
     record = {
-        "training": rows,
+        "training": {b: {r["precision"]: r for r in rows if r["backbone"] == b} for b in options.backbones},
         "grad_cam_in_forwards": {b: maps(b, options) for b in options.backbones},
         "milliseconds": label_maps(options),
         "seconds_of_chapters": {name: chapter(name) for name in options.chapters},
@@ -211,7 +211,8 @@ def main(options: Options) -> None:
     for name, value in list(record.items())[1:]:
         print(f"{name}: {value}")
     if options.out:
-        settings = {"size": options.size, "batch": options.batch, "picture": list(options.picture)}
+        height, width = options.picture
+        settings = {"size": options.size, "batch": options.batch, "picture": f"{height} x {width}"}
         named = {"name": options.out.stem, **settings, **record}
         write_json(options.out, named | {"provenance": origin(started, about)})
 

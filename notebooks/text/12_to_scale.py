@@ -553,7 +553,8 @@ print("1e-8 survives bf16:", bool(tiny.bfloat16() > 0), " fp16:", bool(tiny.half
 #
 # Scaling was measured with one and two processes on a processor with two cores, one thread for each process, in five rounds, and
 # stored in `results/scaling-cpu.json`. The table has pictures a second (lowest, median and highest round) and processor time
-# for a picture, summed over the processes, mean and spread.
+# for a picture, summed over the processes, mean and spread. The second table is of cards: pictures of 224 pixels a second in
+# training, for each file `results/gpu-*.json`; its last column is the half-sized format that the card has.
 
 # %%
 record = results.load("scaling-cpu")
@@ -566,27 +567,37 @@ for case in record["cases"]:
         (f"{world} x {case['batch'] // world}", *rates, results.spread(spent, 2))
     )
 header = ("processes x pictures", "lowest", "median", "highest", "processor ms")
-print(results.table(header, rows))
+print(results.table(header, rows), "\n")
+
+unknown = "not measured"
+files = sorted(results.folder().glob("gpu-*.json"))
+cards = [results.load(file.stem) for file in files]
+for card in cards or [{"training": {}, "provenance": {"device": "no card yet"}}]:
+    rows = []
+    for network in ("vgg16", "resnet50", "inception_v3", "resnet38"):
+        found = card["training"].get(network, {}).items()
+        rate = {kind: row["images_per_second"] for kind, row in found}
+        half = rate.get("bf16", rate.get("fp16", unknown))
+        whole = [rate.get(kind, unknown) for kind in ("fp32", "tf32")]
+        rows.append((network, *whole, half))
+    header = (card["provenance"]["device"], "fp32", "tf32", "bf16 or fp16")
+    print(results.table(header, rows))
 
 # %% [markdown]
-# Read it with care. The machine was not ours alone: other programs ran on the two cores (the file holds the load before the first
+# Read the first with care. The machine was not ours alone: other programs ran on the two cores (the file holds the load before the first
 # round). One process was steady. Two processes at the same batch ranged from 0.7 to 1.8 times its speed. The likely reason: they wait for
 # each other in every step, so whatever takes one of the cores away slows both. We did not separate that from other causes, so
 # this is no clean measurement of scaling. Processor time, which others disturb less, is steadier. With two processes a picture costs 5 to 8 %
 # more, for exchanging 1.2 MB of gradients in each step and the like. From that alone, two *free* cores could give at most about 1.9
 # times the speed of one; that number is arithmetic, and only the best rounds came near it.
 #
-# **No number in this book was measured on a GPU or on several machines.** The commands below are the ones that the code was
-# written for, and the loop behind them is tested with two processes on a processor. Speeds on cards are unknown to us. This
-# table is yours to fill; the command under it prints a row.
-#
-# | recipe's network | fp32 | bf16 | bf16, compiled | 8 cards, bf16 |
-# |---|---|---|---|---|
-# | VGG-16, 224 | not measured | not measured | not measured | not measured |
-# | ResNet-50, 224 | not measured | not measured | not measured | not measured |
-# | Inception-v3, 299 | not measured | not measured | not measured | not measured |
+# **Where it says "not measured", we know of no speed on a GPU, and nothing here was measured on several machines.** The commands below
+# are the ones that the code was written for, and the loop behind them is tested with two processes on a processor. The table is
+# yours to fill: the first command writes such a file, with memory, share of the card's peak, Grad-CAM and chapters; the second
+# prints a row for eight cards.
 #
 # ```bash
+# python benchmarks/gpu.py --out results/gpu-t4.json
 # python benchmarks/scaling.py --backbone vgg16 --size 224 --precision bf16 --processes 1 8
 # ```
 #
