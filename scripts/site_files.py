@@ -1,7 +1,7 @@
 """Finish the built pages, for screen readers, search engines and lost readers.
 
-What a screen reader stumbles over is mended, and figures become smaller files. Pages get a description, if
-they bring none, and their card; the site gets a map and a page for wrong addresses.
+What a screen reader stumbles over is mended, and figures and icons become smaller files. Pages get a
+description, if they bring none, and their card; the site gets a map and a page for wrong addresses.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from publish import read_project, repository
 QUALITY = 90  # of figures, in percent
 GOALS = "Afterwards you will be able to"
 LENGTH = 160  # characters of a description that search engines show
+# As the script of the theme has it: name:[width,height,[aliases],"code","path"],
+ICON = re.compile(
+    r'"?(?P<name>[a-z0-9-]+)"?:\[\d+,\d+,(?P<aliases>\[[^\]]*\]),"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?'
+)
 MISSING = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -105,6 +109,22 @@ def slim(folder: Path) -> None:
         page.write_text(found, encoding="utf-8")
 
 
+def fewer_icons(folder: Path) -> None:
+    """Leave in the theme's script of icons those that pages and other scripts name, of two thousand."""
+    script = folder / "_static" / "scripts" / "fontawesome.js"
+    if not script.exists():
+        return
+    others = [p for p in (folder / "_static").rglob("*.js") if p != script]
+    texts = [p.read_text(encoding="utf-8") for p in (*find_pages(folder), *others)]
+    named = {name for text in texts for name in re.findall(r"\bfa-([a-z0-9-]+)", text)}
+
+    def kept(icon: re.Match[str]) -> str:
+        aliases = re.findall(r'"([^"]+)"', icon["aliases"])
+        return icon.group() if named & {icon["name"], *aliases} else ""
+
+    script.write_text(ICON.sub(kept, script.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def site_map(names: list[str], base: str) -> str:
     """Return the list of pages that search engines read."""
     rows = "\n".join(f"  <url><loc>{base}{html.escape(name)}</loc></url>" for name in names)
@@ -119,6 +139,7 @@ def main(folder: Path = PAGES) -> int:
     base = address()
     (folder / "404.html").unlink(missing_ok=True)
     slim(folder)
+    fewer_icons(folder)
     for page in find_pages(folder):
         page.write_text(mend(page.read_text(encoding="utf-8")), encoding="utf-8")
     pages = written(folder)

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from lint_pages import lint
 from PIL import Image
-from site_files import LENGTH, address, description, main, slim
+from site_files import LENGTH, address, description, fewer_icons, main, slim
 from social_cards import card, picture, title
 
 from wsolbook.show.figures import use_style
@@ -109,3 +109,20 @@ def test_figures_become_smaller_and_stay_what_they_are(tmp_path):
     assert np.abs(np.asarray(Image.open(file)).astype(int) - drawn).mean() < 6
     text = (tmp_path / "book" / "a.html").read_text()
     assert text == '<img alt="x" src="../_images/a.webp"><img src="../_static/b.png">'
+
+
+def test_of_the_icons_those_stay_that_something_names(tmp_path):
+    (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    script, theme = (tmp_path / "_static" / "scripts" / f"{name}.js" for name in ("fontawesome", "theme"))
+    icons = (
+        'sun:[512,512,[9728],"f185","M1 2"]',
+        '"circle-half-stroke":[512,512,[9680,"adjust"],"f042",["M3","M4"]]',
+        'star:[576,512,[],"f005","M5z"]',
+        'house:[576,512,[127968,"home"],"f015","M6"]',
+    )
+    script.write_text(f"x={{{','.join(icons)}}};y={{{icons[2]}}}")
+    theme.write_text('i.className="fa-solid fa-sun"')
+    (tmp_path / "a.html").write_text('<i class="fa-solid fa-adjust"></i><i class="fas fa-home"></i>')
+    for _ in range(2):
+        fewer_icons(tmp_path)
+        assert script.read_text() == f"x={{{icons[0]},{icons[1]},{icons[3]}}};y={{}}"
