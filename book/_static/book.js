@@ -101,7 +101,8 @@
   const outputs = () => {
     for (const output of all(".cell_output pre")) {
       const lines = output.textContent.split("\n").filter((line) => line.trim());
-      if (lines.every((line) => line.startsWith("✓"))) output.classList.add("wb-checks");
+      if (lines.every((line) => line.startsWith("✓")))
+        output.replaceChildren(...lines.map((line) => make("span", { className: "wb-check" }, `${line}\n`)));
       else output.style.setProperty("--wb-columns", Math.max(...lines.map((line) => line.length), 1));
     }
   };
