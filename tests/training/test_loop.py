@@ -78,6 +78,20 @@ def test_out_of_memory_with_one_image_is_an_error(config):
         train(Hopeless(), ToySamples(), config)
 
 
+def test_an_update_that_does_not_fit_is_not_done_again(config, monkeypatch):
+    """Some of its weights may have moved; less at once would not make it smaller."""
+    asked = []
+
+    def greedy(self, closure=None):
+        asked.append(1)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.SGD, "step", greedy)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(ToyNet(), ToySamples(), config)
+    assert len(asked) == 1
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_samples_and_the_state_before(config, tmp_path):
     data = ToySamples(poisoned=7)
     clean = train(ToyNet(), ToySamples(), config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from toys import ToyNet, ToySamples
@@ -65,3 +67,20 @@ def test_the_caller_keeps_the_choice_of_kernels(warn_only):
         assert torch.is_deterministic_algorithms_warn_only_enabled() is warn_only
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_cublas_is_told_before_the_network_reaches_a_device_and_a_choice_is_kept(monkeypatch):
+    variable, told = "CUBLAS_WORKSPACE_CONFIG", []
+
+    class Watched(ToyNet):
+        def to(self, *args, **kwargs):
+            told.append(os.environ.get(variable))
+            return super().to(*args, **kwargs)
+
+    monkeypatch.delenv(variable, raising=False)
+    for chosen in (None, ":16:8"):
+        if chosen:
+            monkeypatch.setenv(variable, chosen)
+        train(Watched(), ToySamples(), TrainConfig(steps=1, device="cpu", deterministic=True))
+    assert set(told[:2]) == {":4096:8"}
+    assert set(told[2:]) == {":16:8"}
