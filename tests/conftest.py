@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import pytest
+import torch
 from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -25,15 +26,20 @@ def pytest_collection_modifyitems(items):
 
 
 def has_gpu() -> bool:
-    """Say whether torch sees a CUDA device; imported late, since most runs need not know."""
-    import torch
-
+    """Say whether torch sees a CUDA device."""
     return torch.cuda.is_available()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Begin with the same random numbers, whatever ran before: here what several tests share."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_to_the_next_test():
-    """Close the figures that a test left open, and take back what it set in matplotlib."""
+    """Begin with the same random numbers; close the figures that a test left open, take back their style."""
+    torch.manual_seed(0)
     with mpl.rc_context():
         yield
     if "matplotlib.pyplot" in sys.modules:
