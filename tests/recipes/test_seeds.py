@@ -49,15 +49,57 @@ def test_reproduce_writes_numbers_with_their_provenance(tmp_path, capsys, monkey
     assert results.compare(record) in said
     assert re.search(r"top-1 +\S+ ± \S+ +95\.0", said)
 
-    assert cli.main(arguments) == 0  # nothing is trained again
-    again = json.loads(path.read_text())
-    assert again["metrics"] == record["metrics"]
-    assert again["provenance"]["seconds"] == [None, None]
-
     config = tmp_path / "runs" / "cam-critters-seed1" / "config.json"
     write_json(config, json.loads(config.read_text()) | {"commit": "0" * 40})
     assert cli.main(arguments) == 1
     assert f"cam-critters-seed1 was begun at commit {'0' * 40}" in capsys.readouterr().err
+
+
+def test_a_seed_that_is_done_is_neither_trained_nor_measured_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results" / "acol-critters.json"
+    acol = replace(RECIPES["acol-critters"], columns={"first": {"fusion": "first"}})
+    monkeypatch.setitem(RECIPES, "acol-critters", acol)
+    measured = []
+
+    def each(recipe, model):
+        measured.append(recipe.seed)
+        return recipe.data.each(model, recipe.workers)
+
+    monkeypatch.setattr(type(acol), "each", each)
+
+    def reproduce(commit, *seeds):
+        """Return the record, and the seeds that were measured; each once for ACoL and once for its column."""
+        monkeypatch.setattr("wsolbook.results.commit", lambda: commit)
+        measured.clear()
+        arguments = ["reproduce", "acol-critters", "--device", "cpu", *SMALL, "--evaluate-every", "0"]
+        assert cli.main([*arguments, "--seeds", *seeds]) == 0
+        return json.loads(path.read_text()), list(measured)
+
+    clean = "0" * 40
+    alone, looked = reproduce(clean, "1")
+    assert looked == [1, 1]
+    both, looked = reproduce(clean, "0", "1")
+    assert looked == [0, 0]
+    again, looked = reproduce(clean, "0", "1")
+    assert looked == []
+    for record in (both, again):
+        record["provenance"].pop("date")
+    assert both == again
+    assert both["provenance"]["seconds"][1:] == alone["provenance"]["seconds"]
+    assert {m: values[1:] for m, values in both["metrics"].items()} == alone["metrics"]
+    assert both["columns"]["first"]["lead"]["PxAP"][1:] == alone["columns"]["first"]["lead"]["PxAP"]
+
+    found = tmp_path / "runs" / "acol-critters-seed0" / "found.json"
+    write_json(found, json.loads(found.read_text()) | {"config": {}})  # of other settings
+    third, looked = reproduce(clean, "0", "1")
+    assert looked == [0, 0]
+    assert third["metrics"] == both["metrics"]
+    assert third["provenance"]["seconds"] == [None, both["provenance"]["seconds"][1]]
+
+    for kept in tmp_path.glob("runs/*/*.json"):
+        write_json(kept, json.loads(kept.read_text()) | {"commit": f"{clean}-dirty"})
+    assert reproduce(f"{clean}-dirty", "0", "1")[1] == [0, 0, 1, 1]  # who knows what was changed since
 
 
 def test_columns_are_trained_beside_it_from_the_same_start(tmp_path, monkeypatch):

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from wsolbook.distributed import rank_and_world
 from wsolbook.evaluation import Tally
-from wsolbook.files import read_json
+from wsolbook.files import read_json, write_json
 from wsolbook.profiles import best_device
 from wsolbook.recipes.on import leads, scores
 from wsolbook.recipes.recipe import Recipe
@@ -26,7 +27,7 @@ def reproduce(
 ) -> dict[str, Any]:
     """Train and measure a recipe and its columns once a seed, and return what results/NAME.json holds.
 
-    A run that was stopped goes on where it was; a seed that is done is not trained again.
+    A run that was stopped goes on where it was; a seed that is done is neither trained nor measured again.
 
     Args:
         name: of the recipe.
@@ -48,40 +49,33 @@ def reproduce(
     for folder in (*folders.values(), *earlier):
         _require_commit(folder, where["commit"])
     blind = recipe.blind()
-    main, columns = _Column(), {column: _Column() for column in recipe.columns}
-    for seed in seeds:
-        before = runs / f"{name}-before-seed{seed}"
-        one = replace(recipe, seed=seed).prepared(before)
-        data = one.data.training(seed)
-        trained: dict[str, Network] = {}
-        ours = main.run(one, data, folders[name, seed], trained)
-        main.lead(ours, blind)
-        for column in recipe.columns:
-            theirs = one.column(column).prepared(before)
-            counted = columns[column].run(theirs, data, folders[column, seed], trained)
-            columns[column].lead(counted, ours)
+    found = [_one_seed(name, replace(recipe, seed=s), folders, runs, blind, where["commit"]) for s in seeds]
+
+    def over(kind: str, column: str) -> dict[str, Any]:
+        return {key: [each[kind][column][key] for each in found] for key in found[0][kind][column]}
+
     config = plain(recipe)
     return {
         "name": name,
-        "metrics": main.metrics,
+        "metrics": over("metrics", name),
         "target": config.pop("target"),
         "target_source": config.pop("source"),
         "center": scores(blind),
-        "over_center": main.leads,
+        "over_center": over("lead", name),
         "columns": {
             column: {
                 "changed": _changed(recipe, column),
-                "metrics": columns[column].metrics,
-                "lead": columns[column].leads,
-                "seconds": columns[column].seconds,
+                "metrics": over("metrics", column),
+                "lead": over("lead", column),
+                "seconds": [each["seconds"][column] for each in found],
             }
             for column in config.pop("columns")
         },
-        "pictures": {"training": len(data), "evaluated": len(recipe.data.testing())},
+        "pictures": {"training": found[-1]["pictures"], "evaluated": len(recipe.data.testing())},
         "provenance": {
             "command": " ".join(command),
             "seeds": list(seeds),
-            "seconds": main.seconds,
+            "seconds": [each["seconds"][name] for each in found],
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             **where,
         },
@@ -89,58 +83,75 @@ def reproduce(
     }
 
 
-class _Column:
-    """What the seeds of one recipe found.
+def _one_seed(
+    name: str,
+    recipe: Recipe,
+    folders: Mapping[tuple[str, int], Path],
+    runs: Path,
+    blind: list[Tally[Any]],
+    commit: str | None,
+) -> dict[str, Any]:
+    """Return numbers, leads and seconds of a recipe and its columns for one seed; keep them in its folder.
 
-    Attributes:
-        metrics: each number, a value a seed.
-        leads: intervals of a lead, one a seed.
-        seconds: of each seed; None for one that an earlier call began.
+    What is kept there is taken where settings and commit are the same and nothing was changed since. Seconds
+    are None for a training that an earlier call began.
     """
+    seed, own = recipe.seed, folders[name, recipe.seed]
+    file, about = own / "found.json", {"commit": commit, "config": plain(recipe)}
+    if file.is_file() and commit is not None and not commit.endswith("-dirty"):
+        kept = read_json(file, "remove the folder")
+        if all(kept.get(key) == value for key, value in about.items()):
+            return kept
+    before = runs / f"{name}-before-seed{seed}"
+    one = recipe.prepared(before)
+    data = one.data.training(seed)
+    trained: dict[str, Network] = {}
+    metrics, seconds = {}, {}
+    metrics[name], seconds[name], ours = _train_and_measure(one, data, own, trained)
+    lead = {name: leads(ours, blind)}
+    for column in recipe.columns:
+        theirs = one.column(column).prepared(before)
+        metrics[column], seconds[column], counted = _train_and_measure(
+            theirs, data, folders[column, seed], trained
+        )
+        lead[column] = leads(counted, ours)
+    found = about | {"metrics": metrics, "lead": lead, "seconds": seconds, "pictures": len(data)}
+    if rank_and_world()[0] == 0:
+        write_json(file, found)
+    return found
 
-    def __init__(self) -> None:
-        self.metrics: dict[str, list[float]] = {}
-        self.leads: dict[str, list[list[float]]] = {}
-        self.seconds: list[float | None] = []
 
-    def run(
-        self, recipe: Recipe, data: Samples, folder: Path, trained: dict[str, Network]
-    ) -> list[Tally[Any]]:
-        """Train and measure one seed, and return the counts of its test pictures.
+def _train_and_measure(
+    recipe: Recipe, data: Samples, folder: Path, trained: dict[str, Network]
+) -> tuple[dict[str, float], float | None, list[Tally[Any]]]:
+    """Train and measure one seed; return its numbers, seconds, and the counts of its test pictures.
 
-        A network of `trained` whose training was the same is not trained again, only its maps are made anew.
-        """
-        started = time.perf_counter()
-        counted: list[Tally[Any]] = []
+    A network of `trained` whose training was the same is not trained again, only its maps are made anew.
+    """
+    started = time.perf_counter()
+    counted: list[Tally[Any]] = []
 
-        def measure(model: Network) -> dict[str, float]:
-            counted[:] = recipe.each(model)
-            return scores(counted)
+    def measure(model: Network) -> dict[str, float]:
+        counted[:] = recipe.each(model)
+        return scores(counted)
 
-        training = _training(recipe)
-        if training in trained:
-            model = copy.copy(trained[training])
-            model.settings = model.settings | recipe.settings()
-            found, whole = measure(model), True
-        else:
-            torch.manual_seed(recipe.seed)
-            model = recipe.model()
-            seen = recipe.shows(data)
-            history = recipe.fit(model, seen, run=folder, evaluate=measure, resume="auto")
-            found, whole = history.final, len(history.losses) == history.step
-            if not counted:  # all was done before
-                measure(model)
-            if recipe.at_test:
-                trained[training] = model
-        for metric in recipe.metrics:
-            self.metrics.setdefault(metric, []).append(float(found[metric]))
-        self.seconds.append(round(time.perf_counter() - started, 1) if whole else None)
-        return counted
-
-    def lead(self, own: list[Tally[Any]], others: list[Tally[Any]]) -> None:
-        """Keep how far its own numbers of a seed lie above others."""
-        for metric, interval in leads(own, others).items():
-            self.leads.setdefault(metric, []).append(interval)
+    training = _training(recipe)
+    if training in trained:
+        model = copy.copy(trained[training])
+        model.settings = model.settings | recipe.settings()
+        found, whole = measure(model), True
+    else:
+        torch.manual_seed(recipe.seed)
+        model = recipe.model()
+        seen = recipe.shows(data)
+        history = recipe.fit(model, seen, run=folder, evaluate=measure, resume="auto")
+        found, whole = history.final, len(history.losses) == history.step
+        if not counted:  # all was done before
+            measure(model)
+        if recipe.at_test:
+            trained[training] = model
+    seconds = round(time.perf_counter() - started, 1) if whole else None
+    return {metric: float(found[metric]) for metric in recipe.metrics}, seconds, counted
 
 
 def _training(recipe: Recipe) -> str:
