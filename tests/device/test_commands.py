@@ -40,9 +40,10 @@ def test_a_training_and_what_follows_it(folder, capsys):
 
 def test_label_maps(folder, capsys):
     methods.save(METHODS["affinity"](backbone="tiny", classes=8), "net.safetensors")
-    out = ["pseudo-labels", "--weights", "net.safetensors", "--out", "labels", *FEW, "--crf", "psa"]
-    assert cli.main([*out, "--crf-scale", "0.1", "--alphas", "4", "24"]) == 0
-    assert "4 of 4 pictures written" in capsys.readouterr().out
+    for out, alphas in (("unsure", ["4", "24"]), ("labels", ["16"])):  # two alphas leave pixels unknown
+        given = ["--weights", "net.safetensors", "--out", out, "--crf", "psa", "--crf-scale", "0.1"]
+        assert cli.main(["pseudo-labels", *given, "--alphas", *alphas, *FEW]) == 0
+        assert "4 of 4 pictures written" in capsys.readouterr().out
     assert cli.main(["evaluate", *FEW, "--maps", "labels", "--metric", "miou"]) == 0
 
 
