@@ -33,7 +33,7 @@ def reproduce(
         name: of the recipe.
         recipe: as `resolved`, with columns as they are to be run.
         seeds: one training each.
-        runs: folder of the run folders NAME-seedS.
+        runs: folder of the run folders NAME-seedS, and of NAME-COLUMN-seedS and NAME-before-seedS.
         command: the words of the command line.
 
     Raises:
@@ -43,13 +43,11 @@ def reproduce(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different numbers, at least one, got {list(seeds)}")
     where = provenance(best_device() if recipe.device == "auto" else recipe.device)
-    runs_of = {name: name} | {column: f"{name}-{column.replace(' ', '-')}" for column in recipe.columns}
-    folders = {(of, s): runs / f"{run}-seed{s}" for of, run in runs_of.items() for s in seeds}
-    earlier = [folder for s in seeds for folder in (runs / f"{name}-before-seed{s}").glob("*/")]
-    for folder in (*folders.values(), *earlier):
-        _require_commit(folder, where["commit"])
+    for seed in seeds:
+        for of in ("", "before", *recipe.columns):
+            _require_commit(_folder(runs, name, seed, of), where["commit"])
     blind = recipe.blind()
-    found = [_one_seed(name, replace(recipe, seed=s), folders, runs, blind, where["commit"]) for s in seeds]
+    found = [_one_seed(name, replace(recipe, seed=seed), runs, blind, where["commit"]) for seed in seeds]
 
     def over(kind: str, column: str) -> dict[str, Any]:
         return {key: [each[kind][column][key] for each in found] for key in found[0][kind][column]}
@@ -83,37 +81,34 @@ def reproduce(
     }
 
 
+def _folder(runs: Path, name: str, seed: int, of: str = "") -> Path:
+    """Return the folder of a recipe for one seed, or of a column, or of what is trained before."""
+    return runs / f"{'-'.join([name, *of.split()])}-seed{seed}"
+
+
 def _one_seed(
-    name: str,
-    recipe: Recipe,
-    folders: Mapping[tuple[str, int], Path],
-    runs: Path,
-    blind: list[Tally[Any]],
-    commit: str | None,
+    name: str, recipe: Recipe, runs: Path, blind: list[Tally[Any]], commit: str | None
 ) -> dict[str, Any]:
     """Return numbers, leads and seconds of a recipe and its columns for one seed; keep them in its folder.
 
     What is kept there is taken where settings and commit are the same and nothing was changed since. Seconds
     are None for a training that an earlier call began.
     """
-    seed, own = recipe.seed, folders[name, recipe.seed]
+    own, before = _folder(runs, name, recipe.seed), _folder(runs, name, recipe.seed, "before")
     file, about = own / "found.json", {"commit": commit, "config": plain(recipe)}
     if file.is_file() and commit is not None and not commit.endswith("-dirty"):
         kept = read_json(file, "remove the folder")
         if all(kept.get(key) == value for key, value in about.items()):
             return kept
-    before = runs / f"{name}-before-seed{seed}"
     one = recipe.prepared(before)
-    data = one.data.training(seed)
+    data = one.data.training(recipe.seed)
     trained: dict[str, Network] = {}
     metrics, seconds = {}, {}
     metrics[name], seconds[name], ours = _train_and_measure(one, data, own, trained)
     lead = {name: leads(ours, blind)}
     for column in recipe.columns:
-        theirs = one.column(column).prepared(before)
-        metrics[column], seconds[column], counted = _train_and_measure(
-            theirs, data, folders[column, seed], trained
-        )
+        theirs, folder = one.column(column).prepared(before), _folder(runs, name, recipe.seed, column)
+        metrics[column], seconds[column], counted = _train_and_measure(theirs, data, folder, trained)
         lead[column] = leads(counted, ours)
     found = about | {"metrics": metrics, "lead": lead, "seconds": seconds, "pictures": len(data)}
     if rank_and_world()[0] == 0:
@@ -172,5 +167,5 @@ def _changed(recipe: Recipe, column: str) -> dict[str, Any]:
 def _require_commit(folder: Path, commit: str | None) -> None:
     """Raise a ValueError if a run was begun by another commit: one result has one origin."""
     for about in folder.glob("**/config.json"):
-        if (before := read_json(about, "remove the folder").get("commit")) != commit:
-            raise ValueError(f"{folder} was begun at commit {before}, this is {commit}: remove the folder")
+        if (old := read_json(about, "remove the folder").get("commit")) != commit:
+            raise ValueError(f"{about.parent} was begun at commit {old}, this is {commit}: remove the folder")

@@ -50,7 +50,7 @@ class NamedLabelMaps(LabelMaps):
 
     def count(self, truth: Truth, said: Prediction) -> Iterator[tuple[int | None, ConfusionMatrix]]:
         """Yield what one picture counts."""
-        return super().count(truth, replace(said, values=said.values[self.place :]))
+        return super().count(truth, replace(said, values=said.values[self.place, None]))
 
     def values(self, metric: ConfusionMatrix) -> dict[str, float]:
         """Return means over the classes: IoU, false positives and false negatives."""
