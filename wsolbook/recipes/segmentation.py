@@ -180,10 +180,12 @@ SEGMENTATION: dict[str, Deeplab | Sec] = {
         frozen=14,
         frozen_norms=True,
         rates=(3, 6, 9, 12),  # on 28x28 cells, half of 41x41 and more
-        epochs=20,
+        epochs=8,  # the budget of cam-voc632
         batch_size=16,
-        optim=replace(CAFFE, lr=2e-3, weight_decay=1e-4, new_layers=10.0),
+        # Fully supervised, on 103 held-out training pictures: 30.0, and 3.4, an empty picture's, at 2e-3.
+        optim=replace(CAFFE, lr=5e-4, weight_decay=1e-4, new_layers=10.0),
         schedule=Schedule("poly", power=0.9),
+        channels_last=True,  # here a step takes 0.6 of its time by it
         map_flip=True,
         columns=TRUTH,
         evaluate_every=0,
