@@ -412,9 +412,8 @@ for i, row in enumerate(axes):
         axis.contour(animal, levels=[0.5], colors=INK["truth"], linewidths=1)
         axis.set_axis_off()
 for axis, title in zip(axes[0], ("picture", *ways), strict=True):
-    axis.set_title(title)
+    axis.set_title(title.replace("S_C", "$S_C$"))
 plt.show()
-
 
 
 def ground(heat):
@@ -431,13 +430,11 @@ check("S_C that shares: background over animal rises by",
       [a - b for a, b in pairs], at_least=0.1)
 
 # %% [markdown]
-# This is the picture that readers of the paper ask for. **With weights of its own, $S_C$ changes nothing that one can see**: the second and third column are the same network in all but name. **With shared weights it changes the features, and not as one would guess.** The background does not fall
-# silent. It gets *louder*, nearly as loud as the animals: the branch needs features that say "background" to count against its classes.
+# This is the picture that readers of the paper ask for. **With weights of its own, $S_C$ changes nothing that one can see**: the second and third column are the same network in all but name. **With shared weights it changes the features, and not as one would guess.** The background does not fall silent. It gets *louder*, nearly as loud as the animals: the branch needs features that say "background" to count against its classes.
 #
 # ## The experiment
 #
-# The paper's evidence is a table: the mIoU on VOC of segmentation networks that were trained on proxies of three kinds of attention. We measure the proxies themselves, against the true masks. From `wsolbook reproduce seenet-multi`: three seeds, the same weights of other species to start from, the same 2,048 pictures and three epochs for all, and 500
-# held-out pictures. *ACoL* is SeeNet's network without flip and $S_C$, which erases as ACoL does. CAM, ACoL and SeeNet learn each at its best of five rates, found on other pictures with another seed (the table of that search stands in `wsolbook/recipes/seenet.py`), the ablations at SeeNet's.
+# The paper's evidence is a table: the mIoU on VOC of segmentation networks that were trained on proxies of three kinds of attention. We measure the proxies themselves, against the true masks. From `wsolbook reproduce seenet-multi`: three seeds, the same weights of other species to start from, the same 2,048 pictures and three epochs for all, and 500 held-out pictures. *ACoL* is SeeNet's network without flip and $S_C$, which erases as ACoL does. CAM, ACoL and SeeNet learn each at its best of five rates, found on other pictures with another seed (the table of that search stands in `wsolbook/recipes/seenet.py`), the ablations at SeeNet's.
 #
 # *Proxy mIoU* is that of proxies with a classical saliency (next section); *seed mIoU* that of the maps alone, cut at the background score that suits them best; *body* and *background* are the shares that a map covers at the best threshold.
 
@@ -474,7 +471,9 @@ for axis, metric in zip(axes, ("proxy mIoU", "seed mIoU", "background"), strict=
     axis.axvline(0, color="black", lw=1)
     axis.set(title=metric, xlabel="SeeNet minus the other, points")
     axis.locator_params("x", nbins=5)
-axes[0].set(yticks=range(len(others)), yticklabels=others)
+set_in = {"no S_B": "no $S_B$", "no S_C": "no $S_C$"}
+rows = [set_in.get(way, way) for way in others]
+axes[0].set(yticks=range(len(others)), yticklabels=rows)
 axes[0].invert_yaxis()
 plt.show()
 

