@@ -50,10 +50,10 @@ def is_recipe(record: Record) -> bool:
 
 def markdown(records: Mapping[str, Record]) -> str:
     """Return the sections of the page: a table for each set of test pictures, then one of all other files."""
-    tables = {title: table(title, group) for title, group in grouped(records)}
+    tables = [(title, table(title, group)) for title, group in grouped(records)]
     others = {name: record for name, record in records.items() if not is_recipe(record)}
-    tables[OTHERS] = other_table(others)
-    sections = [f"## {title}\n\n{raw(html)}" for title, html in tables.items()]
+    tables.append((OTHERS, other_table(others)))
+    sections = [f"## {title}\n\n{raw(html)}" for title, html in tables]
     return "\n".join([*sections, raw(f'<script type="module">\n{SCRIPT}</script>')])
 
 
@@ -78,7 +78,7 @@ def grouped(records: Mapping[str, Record]) -> list[tuple[str, list[Record]]]:
 
 
 def pictures(record: Record) -> str:
-    """Return the test pictures of a result in words."""
+    """Return the test pictures of a result in words, and whether label maps of them were measured."""
     data = record["config"].get("data", {})
     if "preset" in data:
         words = WORLDS.get(data["preset"], data["preset"])
@@ -86,7 +86,8 @@ def pictures(record: Record) -> str:
     else:
         words = data_set(data.get("root", "other pictures"))
     count = record.get("pictures", {}).get("evaluated")
-    return f"{words}: {count:,} test pictures" if count else words
+    labeled = ", label maps" if any("mFP" in metric for metric in record["metrics"]) else ""
+    return (f"{words}: {count:,} test pictures" if count else words) + labeled
 
 
 def data_set(root: str) -> str:

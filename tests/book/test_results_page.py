@@ -86,13 +86,13 @@ def test_a_lead_is_above_only_where_every_seed_says_so(ends, sign, words):
 def test_the_same_test_pictures_share_a_table_where_they_share_a_metric():
     voc = RECORD | {"config": {"data": {"root": "$ROOT/VOC2012"}}}
     few = RECORD | {"pictures": {"evaluated": 3}}
-    walk = RECORD | {"metrics": {"walk mIoU": [1.0]}}
+    walk = RECORD | {"metrics": {"walk mIoU": [1.0], "walk mFP": [1.0]}}
     bias = RECORD | {"config": {"data": {"preset": "biased", "context_bias": 0.95}}, "pictures": {}}
     found = grouped({"a": RECORD, "v": voc, "f": few, "w": walk, "b": bias, "again": RECORD})
     assert [(title, len(group)) for title, group in found] == [
         ("Critters, one a picture: 1,500 test pictures", 2),
         ("Critters, one a picture: 3 test pictures", 1),
-        ("Critters, one a picture: 1,500 test pictures", 1),
+        ("Critters, one a picture: 1,500 test pictures, label maps", 1),
         ("Critters, ducks on water in 95%", 1),
         ("VOC 2012: 1,500 test pictures", 1),
     ]
