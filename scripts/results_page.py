@@ -50,10 +50,10 @@ def is_recipe(record: Record) -> bool:
 
 def markdown(records: Mapping[str, Record]) -> str:
     """Return the sections of the page: a table for each set of test pictures, then one of all other files."""
-    tables = [(title, table(title, group)) for title, group in grouped(records)]
+    tables = {title: table(title, group) for title, group in grouped(records)}
     others = {name: record for name, record in records.items() if not is_recipe(record)}
-    tables.append((OTHERS, other_table(others)))
-    sections = [f"## {title}\n\n{raw(html)}" for title, html in tables]
+    tables[OTHERS] = other_table(others)
+    sections = [f"## {title}\n\n{raw(html)}" for title, html in tables.items()]
     return "\n".join([*sections, raw(f'<script type="module">\n{SCRIPT}</script>')])
 
 
@@ -63,18 +63,14 @@ def raw(html: str) -> str:
 
 
 def grouped(records: Mapping[str, Record]) -> list[tuple[str, list[Record]]]:
-    """Return the recipes' results by test pictures; those that share no metric stand apart."""
-    groups: list[tuple[str, list[Record]]] = []
+    """Return the recipes' results by test pictures; those of label maps stand apart."""
+    groups: dict[str, list[Record]] = {}
     for record in filter(is_recipe, records.values()):
-        title = pictures(record)
-        for other, group in groups:
-            if other == title and set(group[0]["metrics"]) & set(record["metrics"]):
-                group.append(record)
-                break
-        else:
-            groups.append((title, [record]))
+        groups.setdefault(pictures(record), []).append(record)
     order = [*WORLDS.values(), *SETS.values()]
-    return sorted(groups, key=lambda g: next((i for i, t in enumerate(order) if g[0].startswith(t)), 99))
+    return sorted(
+        groups.items(), key=lambda g: next((i for i, t in enumerate(order) if g[0].startswith(t)), 99)
+    )
 
 
 def pictures(record: Record) -> str:

@@ -471,9 +471,8 @@ for axis, metric in zip(axes, ("proxy mIoU", "seed mIoU", "background"), strict=
     axis.axvline(0, color="black", lw=1)
     axis.set(title=metric, xlabel="SeeNet minus the other, points")
     axis.locator_params("x", nbins=5)
-set_in = {"no S_B": "no $S_B$", "no S_C": "no $S_C$"}
-rows = [set_in.get(way, way) for way in others]
-axes[0].set(yticks=range(len(others)), yticklabels=rows)
+names = [way.replace("S_B", "$S_B$").replace("S_C", "$S_C$") for way in others]
+axes[0].set(yticks=range(len(others)), yticklabels=names)
 axes[0].invert_yaxis()
 plt.show()
 

@@ -535,7 +535,7 @@ print("\n" + results.table(("paper's power", "mIoU"), rows))
 #
 # But it has to stop in time. **With the paper's power the same networks make worse labels than CAM.** They have learned for minutes from 311 pictures, not for hours from ten thousand, and for many pairs across a border say little less than for pairs within. The eighth power leaks, and in 256 steps background floods the picture: 64 % are false negatives. Twice the power dams it.
 #
-# **A CRF after the walk helps: does not hold** here. Alone it adds a point to CAM. After the walk it takes away one or more in each seed, for labels that are too small already become smaller: 44 % are false negatives. The constants are the code's, for pictures of this size. A background that is too strong is not the reason: on the 103 held-out pictures larger $\alpha$ mends one of the five points that a CRF costs there (the tables stand in `wsolbook/recipes/affinity.py`). What is, we did not find out.
+# **A CRF after the walk helps: does not hold** here. Alone it adds a point to CAM. After the walk it takes 0.9 to 1.7 away, for labels that are too small already become smaller: 44 % are false negatives. The constants are the code's, for pictures of this size. A background that is too strong is not the reason: on the 103 held-out pictures larger $\alpha$ mends one of the five points that a CRF costs there (the tables stand in `wsolbook/recipes/affinity.py`). What is, we did not find out.
 #
 # ## Turn the threshold yourself
 #

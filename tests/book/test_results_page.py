@@ -83,7 +83,7 @@ def test_a_lead_is_above_only_where_every_seed_says_so(ends, sign, words):
     assert found.find(role="img")["aria-label"] == words
 
 
-def test_the_same_test_pictures_share_a_table_where_they_share_a_metric():
+def test_the_same_test_pictures_share_a_table_and_label_maps_of_them_another():
     voc = RECORD | {"config": {"data": {"root": "$ROOT/VOC2012"}}}
     few = RECORD | {"pictures": {"evaluated": 3}}
     walk = RECORD | {"metrics": {"walk mIoU": [1.0], "walk mFP": [1.0]}}

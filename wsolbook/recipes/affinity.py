@@ -231,7 +231,7 @@ AFFINITY: dict[str, Affinity] = {
     ),
     "affinity-voc632": replace(ON_VOC632, columns={"paper's power": {"beta": 8.0}}),
     # On a grid of 28x28 a step costs more than four of CAM, on 14x14: as many steps, each of a quarter of
-    # the pictures. Without a step of the walk the maps are CAM's, resized to its grid.
+    # the pictures. The power is VOC's. Without a step of the walk the maps are CAM's, resized to its grid.
     "affinity-cub10": like(
         AffinityOnBoxes,
         ON_VOC632,
