@@ -231,7 +231,8 @@ AFFINITY: dict[str, Affinity] = {
     ),
     "affinity-voc632": replace(ON_VOC632, columns={"paper's power": {"beta": 8.0}}),
     # On a grid of 28x28 a step costs more than four of CAM, on 14x14: as many steps, each of a quarter of
-    # the pictures. The power is VOC's. Without a step of the walk the maps are CAM's, resized to its grid.
+    # the pictures. The power is VOC's. Without a step of the walk the maps are CAM's, resized to its grid; a
+    # blind walk takes all cells in reach for alike, and is a blur.
     "affinity-cub10": like(
         AffinityOnBoxes,
         ON_VOC632,
@@ -241,6 +242,7 @@ AFFINITY: dict[str, Affinity] = {
         data=CUB_10,
         epochs=2,
         batch_size=4,
-        columns={"no walk": {"walk_steps": 0}},
+        columns={"no walk": {"walk_steps": 0}}
+        | {f"blind walk, {t} steps": {"beta": 1e-6, "walk_steps": t} for t in (4, 16, 64)},
     ),
 }
