@@ -63,7 +63,7 @@ def raw(html: str) -> str:
 
 
 def grouped(records: Mapping[str, Record]) -> list[tuple[str, list[Record]]]:
-    """Return the recipes' results by test pictures; those of label maps stand apart."""
+    """Return the recipes' results by test pictures; label maps and segmentation stand apart."""
     groups: dict[str, list[Record]] = {}
     for record in filter(is_recipe, records.values()):
         groups.setdefault(pictures(record), []).append(record)
@@ -74,7 +74,10 @@ def grouped(records: Mapping[str, Record]) -> list[tuple[str, list[Record]]]:
 
 
 def pictures(record: Record) -> str:
-    """Return the test pictures of a result in words, and whether label maps of them were measured."""
+    """Return the test pictures of a result in words, and what was measured of them if not maps.
+
+    Label maps may know the labels of the pictures; a segmentation does not.
+    """
     data = record["config"].get("data", {})
     if "preset" in data:
         words = WORLDS.get(data["preset"], data["preset"])
@@ -82,8 +85,10 @@ def pictures(record: Record) -> str:
     else:
         words = data_set(data.get("root", "other pictures"))
     count = record.get("pictures", {}).get("evaluated")
-    labeled = ", label maps" if any("mFP" in metric for metric in record["metrics"]) else ""
-    return (f"{words}: {count:,} test pictures" if count else words) + labeled
+    measured = ", segmentation" if "mFP" in record["metrics"] else ""
+    if any(metric.endswith(" mFP") for metric in record["metrics"]):
+        measured = ", label maps"
+    return (f"{words}: {count:,} test pictures" if count else words) + measured
 
 
 def data_set(root: str) -> str:

@@ -83,16 +83,20 @@ def test_a_lead_is_above_only_where_every_seed_says_so(ends, sign, words):
     assert found.find(role="img")["aria-label"] == words
 
 
-def test_the_same_test_pictures_share_a_table_and_label_maps_of_them_another():
+def test_the_same_test_pictures_share_a_table_and_label_maps_and_segmentation_have_others():
     voc = RECORD | {"config": {"data": {"root": "$ROOT/VOC2012"}}}
     few = RECORD | {"pictures": {"evaluated": 3}}
     walk = RECORD | {"metrics": {"walk mIoU": [1.0], "walk mFP": [1.0]}}
+    network = RECORD | {"metrics": {"mIoU": [1.0], "mFP": [1.0], "mFP with CRF": [1.0]}}
     bias = RECORD | {"config": {"data": {"preset": "biased", "context_bias": 0.95}}, "pictures": {}}
-    found = grouped({"a": RECORD, "v": voc, "f": few, "w": walk, "b": bias, "again": RECORD})
+    stairs = RECORD | {"metrics": walk["metrics"] | network["metrics"]}
+    worlds = {"a": RECORD, "v": voc, "f": few, "w": walk, "n": network, "s": stairs, "b": bias}
+    found = grouped(worlds | {"again": RECORD})
     assert [(title, len(group)) for title, group in found] == [
         ("Critters, one a picture: 1,500 test pictures", 2),
         ("Critters, one a picture: 3 test pictures", 1),
-        ("Critters, one a picture: 1,500 test pictures, label maps", 1),
+        ("Critters, one a picture: 1,500 test pictures, label maps", 2),
+        ("Critters, one a picture: 1,500 test pictures, segmentation", 1),
         ("Critters, ducks on water in 95%", 1),
         ("VOC 2012: 1,500 test pictures", 1),
     ]
