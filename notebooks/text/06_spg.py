@@ -521,7 +521,7 @@ rows.append(("center of the picture", "", *(f"{blind[c]:.1f}" for c in columns[1
 print(results.table(("243 birds, three seeds", *columns), rows))
 
 # %% [markdown]
-# SPG and CAM are level: each interval over three seeds holds zero, and both boxes stay below the blind center, as on these birds all but the walk of {doc}`08_affinitynet` do. So 14 cells and photographs do not bring out what eight cells and critters leave undecided. One rate was not CAM's: at ten times the rate of the trunk, at which CAM's one
+# SPG and CAM are level: each interval over three seeds holds zero, and both boxes stay below the blind center, as all that was trained on these birds does but the walk of {doc}`08_affinitynet`. So 14 cells and photographs do not bring out what eight cells and critters leave undecided. One rate was not CAM's: at ten times the rate of the trunk, at which CAM's one
 # new layer learns, SPG's many did not learn at all with seed 0 (top-1 11.5 %); here they have the rate of the trunk, as in effect in the released script. The ablations were not trained on photographs.
 #
 # ## Somebody else's names

@@ -547,7 +547,7 @@ rows.append(("walk minus no walk", *map(results.lead, boxed["walk"], boxed["no w
 print(results.table(("243 birds, three seeds", *boxes), rows))
 
 # %% [markdown]
-# **On birds the walk helps: holds**, by 17 points of {term}`MaxBoxAcc`, and by 10 or 11 of {term}`MaxBoxAccV2` in each seed. And it is what was *learned* that helps: the blind walk loses 12 to 16 points of MaxBoxAcc in its first four steps. These are the only maps of this book that are above the blind center on these birds, in each seed, by two to eight points. With 243 pictures only the first seed is clear of zero; over seeds that is undecided. What is easier here than on VOC may be that each picture has one bird, and only the ground to tell it from; we did not test that.
+# **On birds the walk helps: holds**, by 17 points of {term}`MaxBoxAcc`, and by 10 or 11 of {term}`MaxBoxAccV2` in each seed. And it is what was *learned* that helps: the blind walk loses 12 to 16 points of MaxBoxAcc in its first four steps. Of all methods that this book trained on these birds it alone is above the blind center, in each seed, by two to eight points. With 243 pictures only the first seed is clear of zero; over seeds that is undecided. What is easier here than on VOC may be that each picture has one bird, and only the ground to tell it from; we did not test that.
 #
 # ## Turn the threshold yourself
 #
