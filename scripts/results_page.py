@@ -85,9 +85,11 @@ def pictures(record: Record) -> str:
     else:
         words = data_set(data.get("root", "other pictures"))
     count = record.get("pictures", {}).get("evaluated")
-    measured = ", segmentation" if "mFP" in record["metrics"] else ""
+    measured = ""
     if any(metric.endswith(" mFP") for metric in record["metrics"]):
         measured = ", label maps"
+    elif "mFP" in record["metrics"]:
+        measured = ", segmentation"
     return (f"{words}: {count:,} test pictures" if count else words) + measured
 
 

@@ -410,7 +410,7 @@ plt.show()
 _ = staircase(results.load("affinity-voc632"), results.load("deeplab-voc632"))
 
 # %% [markdown]
-# **The network is above CAM and above the walk: does not hold** on these photographs. It has 24.6, five points below CAM and about six below the walk in each seed, and no more than the blind center, which knows the words. Ask the two suspects again (first two seeds). With its words given back the network has 28; on its own training pictures it has 32 or 33, where the labels that it was given have 36. So of six points three are words. With twenty classes it does call things by other names; and the rest it has not learned.
+# **The network is above CAM and above the walk: does not hold** on these photographs. It has 24.6, five points below CAM and about six below the walk in each seed, and no more than the blind center, which knows the words. Ask the two suspects again (first two seeds, measured by hand: these numbers stand in no file of `results/`). With its words given back the network has 28; on its own training pictures it has 32 or 33, where the labels that it was given have 36. So of six points three are words. With twenty classes it does call things by other names; and the rest it has not learned.
 #
 # Nor do masks help it much. **Full supervision has 31**: fewer false positives, 15 against 30, but either misses half of the union. So words reach 79 % of it, and that says little about the labels. 160 steps on 311 pictures do not make a segmenter of twenty classes, whoever draws the masks; the papers take 20,000 steps and ten thousand pictures. A CRF at test adds nothing: it clears false positives and eats as much of what is right.
 #
@@ -694,7 +694,7 @@ check("mIoU between 22 masks and 256 words", even, at_most=8)
 # - SEC does without label maps: sure cells, a part of the picture for each class, and agreement with a CRF.
 # - What is wrong by chance in the labels averages out; what is wrong in all of them is learned.
 # - On critters the road ends at 49 with words and at 75 with masks. False positives are as rare in both; all the difference is in what is missed.
-# - On 311 photographs, in 160 steps, the network ends below the labels that teach it, and full supervision hardly above CAM.
+# - On 311 photographs, in 160 steps, the network ends below the labels that teach it, and full supervision hardly above CAM, which knows the words.
 # - In the time that 256 pictures take to be named, 22 can be outlined, and this network learns as much from either.
 #
 # The papers' numbers (**theirs, not ours**), mIoU on VOC val in percent, with a CRF at test, higher is better:
